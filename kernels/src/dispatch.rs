@@ -1,0 +1,156 @@
+//! From a run-time [`Level`] to code compiled for one instruction set.
+//!
+//! [`stamp!`] turns a kernel generic over [`Simd`](crate::simd::Simd) into a public function that
+//! takes a [`Level`] first. It writes one copy a level, each in a function with the target features
+//! of that level, into which the generic kernel is inlined, and a `match` that picks the copy.
+//! This is one predictable branch a call, a nanosecond or so.
+
+use core::fmt;
+
+use crate::simd::Portable;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2Fma, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+cpufeatures::new!(cpu_avx2_fma, "avx2", "fma");
+#[cfg(target_arch = "x86_64")]
+cpufeatures::new!(cpu_avx512, "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx2", "fma");
+
+/// An instruction set that this machine has: the first argument of every kernel.
+///
+/// A value other than [`Level::PORTABLE`] comes from detection only, so that a kernel may trust it.
+///
+/// ```
+/// use slimfit_kernels::{Level, reduce};
+///
+/// for level in Level::available() {
+///     assert_eq!(reduce::sum(level, &[1.0, 2.0, 3.0]), 6.0, "{level}");
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Level {
+    /// What the crate was compiled for: SSE2, NEON, simd128 or scalar code.
+    Portable(Portable),
+    /// x86-64 with AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2Fma(Avx2Fma),
+    /// x86-64 with AVX-512 F, VL, BW and DQ.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl Level {
+    /// The level that needs no detection.
+    pub const PORTABLE: Self = Self::Portable(Portable);
+
+    /// The widest level of this machine. Detection runs once; later calls read its cached result.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::avx512().or_else(Self::avx2_fma).unwrap_or(Self::PORTABLE)
+    }
+
+    /// Every level of this machine, the narrowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Some(Self::PORTABLE), Self::avx2_fma(), Self::avx512()].into_iter().flatten()
+    }
+
+    /// AVX2 with FMA, if this machine has both.
+    #[must_use]
+    pub fn avx2_fma() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if cpu_avx2_fma::get() {
+            // SAFETY: AVX2 and FMA, and an operating system that saves their registers, were
+            // detected on the line above.
+            return Some(Self::Avx2Fma(unsafe { Avx2Fma::new() }));
+        }
+        None
+    }
+
+    /// AVX-512 (F, VL, BW, DQ), if this machine has all four.
+    #[must_use]
+    pub fn avx512() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if cpu_avx512::get() {
+            // SAFETY: all features that the token stands for, and an operating system that saves
+            // their registers, were detected on the line above.
+            return Some(Self::Avx512(unsafe { Avx512::new() }));
+        }
+        None
+    }
+
+    /// Name of the level, as benches and messages print it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2Fma(_) => "avx2+fma",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+        }
+    }
+
+    /// Whether a multiply-add rounds once. All fused levels give the same bits.
+    #[must_use]
+    pub const fn is_fused(self) -> bool {
+        match self {
+            Self::Portable(_) => <Portable as crate::simd::Simd>::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2Fma(_) | Self::Avx512(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Writes the entry point of a kernel: see the [module](self).
+///
+/// `pub fn name(args) -> Output = kernel;` calls `kernel(token, args)`. Type parameters stand in
+/// brackets, each with one bound: `pub fn name[F: Function](…)`.
+macro_rules! stamp {
+    ($(
+        $(#[$attr:meta])*
+        $vis:vis fn $name:ident $([$($gen:ident : $bound:path),+])?
+            ($($arg:ident : $ty:ty),* $(,)?) $(-> $out:ty)? = $kernel:path;
+    )*) => {$(
+        $(#[$attr])*
+        #[inline]
+        $vis fn $name $(<$($gen: $bound),+>)? (level: $crate::Level, $($arg: $ty),*) $(-> $out)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2_fma $(<$($gen: $bound),+>)? (
+                token: $crate::simd::Avx2Fma, $($arg: $ty),*
+            ) $(-> $out)? {
+                $kernel(token, $($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+            fn avx512 $(<$($gen: $bound),+>)? (
+                token: $crate::simd::Avx512, $($arg: $ty),*
+            ) $(-> $out)? {
+                $kernel(token, $($arg),*)
+            }
+            match level {
+                $crate::Level::Portable(token) => $kernel(token, $($arg),*),
+                #[cfg(target_arch = "x86_64")]
+                $crate::Level::Avx2Fma(token) => {
+                    // SAFETY: the token proves the features that the function is compiled for.
+                    #[allow(unsafe_code)]
+                    unsafe { avx2_fma(token, $($arg),*) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                $crate::Level::Avx512(token) => {
+                    // SAFETY: the token proves the features that the function is compiled for.
+                    #[allow(unsafe_code)]
+                    unsafe { avx512(token, $($arg),*) }
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use stamp;

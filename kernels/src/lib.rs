@@ -1,0 +1,18 @@
+//! f32 kernels for training small dense networks.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod activation;
+#[allow(unsafe_code)]
+pub mod dispatch;
+mod error;
+pub mod reduce;
+#[allow(unsafe_code)]
+pub mod simd;
+mod view;
+
+pub use dispatch::Level;
+pub use error::Error;
+pub use view::{MatMut, MatRef};

@@ -1,0 +1,193 @@
+//! One trait, one zero-sized token per instruction set.
+//!
+//! A kernel is written once, as a function generic over `S: Simd` that takes the token by value.
+//! Tokens cannot be made up: [`crate::Level`] hands them out after detection, so holding one *proves* that
+//! its instructions exist on this machine. That proof is what makes the methods below safe.
+//!
+//! # Contracts
+//!
+//! **Fusing.** [`Simd::mul_add`] and [`Simd::neg_mul_add`] round once where [`Simd::FUSED`] is true,
+//! twice elsewhere. All other operations are the IEEE 754 ones and give the same bits at every level.
+//! A kernel that uses only these and a fixed order has the same bits on every fused level.
+//!
+//! **NaN.** Comparisons with a NaN are false. [`Simd::max`] and [`Simd::min`] return their *second*
+//! argument if either is a NaN (the x86 rule): put the value whose NaN must survive second.
+//!
+//! **Tails.** A slice is walked as whole chunks of [`Simd::LANES`] and one shorter tail. The tail is
+//! read by one masked load, whose missing lanes hold a fill value that the kernel chooses such that
+//! no exception is raised, and written by one masked store. Nothing outside the slice is touched.
+//!
+//! **Sixteen virtual lanes.** What sums over a slice works on blocks of sixteen, [`Simd::Block`]:
+//! one register of AVX-512, two of AVX2. The order of additions is then the same everywhere.
+//!
+//! **Inlining.** A method and everything generic over `S` must be `#[inline(always)]`: only inside
+//! the stamped entry points of [`crate::dispatch`] do the intrinsics have their target feature.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2_fma;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2_fma::Avx2Fma;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
+pub use portable::Portable;
+
+/// Length of a [`Simd::Block`]: the number of virtual lanes of every reduction.
+pub const BLOCK: usize = 16;
+
+mod sealed {
+    /// Keeps [`super::Simd`] to the tokens of this crate, whose constructors are private.
+    pub trait Sealed {}
+}
+use sealed::Sealed;
+
+/// The vector operations of one instruction set; see the [module](self) for the contracts.
+pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
+    /// A register of [`Self::LANES`] f32.
+    type F32: Copy;
+    /// A register of [`Self::LANES`] 32-bit integers; arithmetic wraps.
+    type I32: Copy;
+    /// One truth value a lane.
+    type Mask: Copy;
+    /// `[f32; LANES]`.
+    type Chunk: Copy + AsRef<[f32]>;
+    /// `[Self::F32; BLOCK / LANES]`: sixteen virtual lanes, in memory order.
+    type Block: Copy + AsRef<[Self::F32]> + AsMut<[Self::F32]>;
+    /// The token to use for at most half a register; the same token where there is none.
+    type Half: Simd;
+
+    /// f32 lanes in a register; divides [`BLOCK`].
+    const LANES: usize;
+    /// Vector registers that a kernel may count on.
+    const REGISTERS: usize;
+    /// Whether [`Self::mul_add`] rounds once.
+    const FUSED: bool;
+
+    /// The token of half the width, whose instructions this one implies.
+    fn half(self) -> Self::Half;
+
+    /// Splits `x` into whole chunks and a tail shorter than [`Self::LANES`].
+    fn chunks(self, x: &[f32]) -> (&[Self::Chunk], &[f32]);
+    /// Splits `x` into whole chunks and a tail shorter than [`Self::LANES`].
+    fn chunks_mut(self, x: &mut [f32]) -> (&mut [Self::Chunk], &mut [f32]);
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::F32;
+    /// Loads a chunk.
+    fn load(self, x: &Self::Chunk) -> Self::F32;
+    /// Stores a chunk.
+    fn store(self, v: Self::F32, out: &mut Self::Chunk);
+    /// Loads the first `min(x.len(), LANES)` lanes from `x`; the others are `fill`.
+    fn load_tail(self, x: &[f32], fill: f32) -> Self::F32;
+    /// Stores the first `min(out.len(), LANES)` lanes.
+    fn store_tail(self, v: Self::F32, out: &mut [f32]);
+
+    /// Loads [`Self::LANES`] values from `ptr`.
+    ///
+    /// # Safety
+    /// `ptr` is valid for reading [`Self::LANES`] f32; it need not be aligned beyond `f32`.
+    unsafe fn load_ptr(self, ptr: *const f32) -> Self::F32;
+    /// Stores [`Self::LANES`] values to `ptr`.
+    ///
+    /// # Safety
+    /// `ptr` is valid for writing [`Self::LANES`] f32; it need not be aligned beyond `f32`.
+    unsafe fn store_ptr(self, v: Self::F32, ptr: *mut f32);
+    /// Loads `n` values from `ptr`; the other lanes are zero.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `ptr` is valid for reading `n` f32.
+    unsafe fn load_ptr_first(self, ptr: *const f32, n: usize) -> Self::F32;
+    /// Stores the first `n` values to `ptr`.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `ptr` is valid for writing `n` f32.
+    unsafe fn store_ptr_first(self, v: Self::F32, ptr: *mut f32, n: usize);
+    /// Asks for the cache line at `ptr`, which may be any address.
+    fn prefetch(self, ptr: *const f32);
+
+    /// `a + b`
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a - b`
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b`
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a / b`
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b + c`, rounded once where [`Self::FUSED`].
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `c - a * b`, rounded once where [`Self::FUSED`].
+    fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// Square root, correctly rounded.
+    fn sqrt(self, a: Self::F32) -> Self::F32;
+    /// `a > b ? a : b`: the second argument if either is a NaN.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a < b ? a : b`: the second argument if either is a NaN.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `a < b`; false if either is a NaN.
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a <= b`; false if either is a NaN.
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a == b`; false if either is a NaN.
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// Both.
+    fn mask_and(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Either.
+    fn mask_or(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// `if_true` where the mask is set, else `if_false`.
+    fn select(self, mask: Self::Mask, if_true: Self::F32, if_false: Self::F32) -> Self::F32;
+
+    /// All lanes `x`.
+    fn splat_i32(self, x: i32) -> Self::I32;
+    /// The bits of the floats.
+    fn to_bits(self, a: Self::F32) -> Self::I32;
+    /// The floats of the bits.
+    fn from_bits(self, a: Self::I32) -> Self::F32;
+    /// `a + b`, wrapping.
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a - b`, wrapping.
+    fn sub_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Bitwise and.
+    fn and_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Bitwise or.
+    fn or_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Bitwise exclusive or.
+    fn xor_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Shift left by `N < 32`.
+    fn shl_i32<const N: u32>(self, a: Self::I32) -> Self::I32;
+    /// Arithmetic shift right by `N < 32`: the sign comes in.
+    fn shr_i32<const N: u32>(self, a: Self::I32) -> Self::I32;
+
+    /// All sixteen virtual lanes `x`.
+    fn splat_block(self, x: f32) -> Self::Block;
+    /// Loads sixteen virtual lanes.
+    fn load_block(self, x: &[f32; BLOCK]) -> Self::Block;
+    /// Loads the first `min(x.len(), BLOCK)` virtual lanes; the others are `fill`.
+    fn load_block_tail(self, x: &[f32], fill: f32) -> Self::Block;
+    /// Sum of the sixteen virtual lanes by the fixed tree: lane i and i + 8, then 4, 2, 1 apart.
+    fn sum_block(self, v: Self::Block) -> f32;
+    /// Largest of the sixteen virtual lanes by the same tree; `max(lane i, lane i + 8)` and so on.
+    fn max_block(self, v: Self::Block) -> f32;
+
+    /// `|a|`: clears the sign, of a NaN too.
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        self.from_bits(self.and_i32(self.to_bits(a), self.splat_i32(0x7fff_ffff)))
+    }
+
+    /// `-a`: flips the sign, of a NaN too.
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        self.from_bits(self.xor_i32(self.to_bits(a), self.splat_i32(i32::MIN)))
+    }
+
+    /// `magnitude` with its sign bit taken from `sign`.
+    #[inline(always)]
+    fn copysign(self, magnitude: Self::F32, sign: Self::F32) -> Self::F32 {
+        let sign_bit = self.and_i32(self.to_bits(sign), self.splat_i32(i32::MIN));
+        self.from_bits(self.or_i32(self.to_bits(self.abs(magnitude)), sign_bit))
+    }
+}

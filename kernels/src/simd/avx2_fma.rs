@@ -1,0 +1,288 @@
+//! AVX2 with FMA: eight lanes, sixteen registers.
+
+use core::arch::x86_64::{
+    __m128, __m256, __m256i, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_add_ps,
+    _mm_add_ss, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss, _mm_movehl_ps,
+    _mm_prefetch, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
+    _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_cmp_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_sll_epi32, _mm256_sqrt_ps, _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32,
+    _mm256_sub_ps, _mm256_xor_si256,
+};
+
+use super::{BLOCK, Sealed, Simd};
+
+/// Proof that AVX2 and FMA are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx2Fma(());
+
+impl Sealed for Avx2Fma {}
+
+const LANES: usize = 8;
+
+/// A window of eight words that starts at `LANES - n` has its first `n` words set.
+static MASKS: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// An expression of intrinsics that ask for nothing but the instruction set.
+macro_rules! proven {
+    ($intrinsics:expr) => {
+        // SAFETY: the caller holds an `Avx2Fma` token (it is `self`), which exists only where
+        // AVX2 and FMA were detected; the intrinsics named touch registers only.
+        unsafe { $intrinsics }
+    };
+}
+
+impl Avx2Fma {
+    /// Makes the token.
+    ///
+    /// # Safety
+    /// The machine runs AVX2 and FMA instructions.
+    #[inline(always)]
+    pub(crate) const unsafe fn new() -> Self {
+        Self(())
+    }
+
+    /// The mask that `maskload` takes: set in the first `min(n, LANES)` lanes.
+    #[inline(always)]
+    fn first(self, n: usize) -> __m256i {
+        let start = LANES - if n < LANES { n } else { LANES };
+        // SAFETY: AVX2 is there by the token; start <= LANES, so eight words from it lie in MASKS.
+        unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(start).cast()) }
+    }
+
+    /// The last two steps of the reduction trees, on four lanes.
+    #[inline(always)]
+    fn sum_quad(self, v: __m128) -> f32 {
+        proven!({
+            let pair = _mm_add_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+        })
+    }
+
+    /// Sum of eight lanes by the fixed tree: 4, 2, 1 apart.
+    #[inline(always)]
+    pub(super) fn sum_lanes(self, v: __m256) -> f32 {
+        self.sum_quad(proven!(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))))
+    }
+
+    /// Largest of eight lanes by the fixed tree.
+    #[inline(always)]
+    pub(super) fn max_lanes(self, v: __m256) -> f32 {
+        proven!({
+            let quad = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let pair = _mm_max_ps(quad, _mm_movehl_ps(quad, quad));
+            _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+        })
+    }
+}
+
+impl Simd for Avx2Fma {
+    type F32 = __m256;
+    type I32 = __m256i;
+    type Mask = __m256;
+    type Chunk = [f32; LANES];
+    type Block = [__m256; 2];
+    type Half = Self;
+
+    const LANES: usize = LANES;
+    const REGISTERS: usize = 16;
+    const FUSED: bool = true;
+
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn chunks(self, x: &[f32]) -> (&[[f32; LANES]], &[f32]) {
+        x.as_chunks()
+    }
+    #[inline(always)]
+    fn chunks_mut(self, x: &mut [f32]) -> (&mut [[f32; LANES]], &mut [f32]) {
+        x.as_chunks_mut()
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        proven!(_mm256_set1_ps(x))
+    }
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> __m256 {
+        // SAFETY: AVX by the token; the reference covers LANES f32.
+        unsafe { _mm256_loadu_ps(x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, v: __m256, out: &mut [f32; LANES]) {
+        // SAFETY: AVX by the token; the reference covers LANES f32.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) }
+    }
+    #[inline(always)]
+    fn load_tail(self, x: &[f32], fill: f32) -> __m256 {
+        let mask = self.first(x.len());
+        // SAFETY: AVX by the token; the mask covers min(x.len(), LANES) lanes, all inside `x`, and
+        // a lane that is masked off is not read.
+        let loaded = unsafe { _mm256_maskload_ps(x.as_ptr(), mask) };
+        proven!(_mm256_blendv_ps(_mm256_set1_ps(fill), loaded, _mm256_castsi256_ps(mask)))
+    }
+    #[inline(always)]
+    fn store_tail(self, v: __m256, out: &mut [f32]) {
+        let mask = self.first(out.len());
+        // SAFETY: AVX by the token; the mask covers min(out.len(), LANES) lanes, all inside `out`,
+        // and a lane that is masked off is not written.
+        unsafe { _mm256_maskstore_ps(out.as_mut_ptr(), mask, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, ptr: *const f32) -> __m256 {
+        // SAFETY: AVX by the token; the caller vouches for LANES readable f32.
+        unsafe { _mm256_loadu_ps(ptr) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m256, ptr: *mut f32) {
+        // SAFETY: AVX by the token; the caller vouches for LANES writable f32.
+        unsafe { _mm256_storeu_ps(ptr, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr_first(self, ptr: *const f32, n: usize) -> __m256 {
+        // SAFETY: AVX by the token; only the n lanes that the caller vouches for are read.
+        unsafe { _mm256_maskload_ps(ptr, self.first(n)) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr_first(self, v: __m256, ptr: *mut f32, n: usize) {
+        // SAFETY: AVX by the token; only the n lanes that the caller vouches for are written.
+        unsafe { _mm256_maskstore_ps(ptr, self.first(n), v) }
+    }
+    #[inline(always)]
+    fn prefetch(self, ptr: *const f32) {
+        // A prefetch of an address that is not mapped does nothing.
+        proven!(_mm_prefetch::<_MM_HINT_T0>(ptr.cast()));
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        proven!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        proven!(_mm256_fnmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        proven!(_mm256_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn lt(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn le(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn eq(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn mask_and(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_and_ps(a, b))
+    }
+    #[inline(always)]
+    fn mask_or(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_or_ps(a, b))
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256, if_true: __m256, if_false: __m256) -> __m256 {
+        proven!(_mm256_blendv_ps(if_false, if_true, mask))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> __m256i {
+        proven!(_mm256_set1_epi32(x))
+    }
+    #[inline(always)]
+    fn to_bits(self, a: __m256) -> __m256i {
+        proven!(_mm256_castps_si256(a))
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m256i) -> __m256 {
+        proven!(_mm256_castsi256_ps(a))
+    }
+    #[inline(always)]
+    fn add_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        proven!(_mm256_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        proven!(_mm256_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn and_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        proven!(_mm256_and_si256(a, b))
+    }
+    #[inline(always)]
+    fn or_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        proven!(_mm256_or_si256(a, b))
+    }
+    #[inline(always)]
+    fn xor_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        proven!(_mm256_xor_si256(a, b))
+    }
+    #[inline(always)]
+    fn shl_i32<const N: u32>(self, a: __m256i) -> __m256i {
+        proven!(_mm256_sll_epi32(a, _mm_cvtsi32_si128(N.cast_signed())))
+    }
+    #[inline(always)]
+    fn shr_i32<const N: u32>(self, a: __m256i) -> __m256i {
+        proven!(_mm256_sra_epi32(a, _mm_cvtsi32_si128(N.cast_signed())))
+    }
+
+    #[inline(always)]
+    fn splat_block(self, x: f32) -> [__m256; 2] {
+        [self.splat(x); 2]
+    }
+    #[inline(always)]
+    fn load_block(self, x: &[f32; BLOCK]) -> [__m256; 2] {
+        // SAFETY: AVX by the token; both halves lie in the sixteen f32 of the reference.
+        unsafe { [_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(LANES))] }
+    }
+    #[inline(always)]
+    fn load_block_tail(self, x: &[f32], fill: f32) -> [__m256; 2] {
+        let (low, high) = x.split_at(x.len().min(LANES));
+        [self.load_tail(low, fill), self.load_tail(high, fill)]
+    }
+    #[inline(always)]
+    fn sum_block(self, v: [__m256; 2]) -> f32 {
+        self.sum_lanes(self.add(v[0], v[1]))
+    }
+    #[inline(always)]
+    fn max_block(self, v: [__m256; 2]) -> f32 {
+        self.max_lanes(self.max(v[0], v[1]))
+    }
+}

@@ -1,0 +1,263 @@
+//! AVX-512 (F, VL, BW, DQ): sixteen lanes, thirty-two registers, tails by mask registers.
+
+use core::arch::x86_64::{
+    __m512, __m512i, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_cvtsi32_si128,
+    _mm_prefetch, _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_blend_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_sll_epi32, _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps,
+    _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
+};
+
+use super::{Avx2Fma, BLOCK, Sealed, Simd};
+
+/// Proof that AVX-512 F, VL, BW and DQ are there, and with them AVX2 and FMA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512 {
+    half: Avx2Fma,
+}
+
+impl Sealed for Avx512 {}
+
+const LANES: usize = 16;
+
+/// An expression of intrinsics that ask for nothing but the instruction set.
+macro_rules! proven {
+    ($intrinsics:expr) => {
+        // SAFETY: the caller holds an `Avx512` token (it is `self`), which exists only where
+        // all those features were detected; the intrinsics named touch registers only.
+        unsafe { $intrinsics }
+    };
+}
+
+impl Avx512 {
+    /// Makes the token.
+    ///
+    /// # Safety
+    /// The machine runs AVX-512 F, VL, BW, DQ, AVX2 and FMA instructions.
+    #[inline(always)]
+    pub(crate) const unsafe fn new() -> Self {
+        // SAFETY: the caller vouches for AVX2 and FMA.
+        Self { half: unsafe { Avx2Fma::new() } }
+    }
+}
+
+/// The mask of the first `min(n, LANES)` lanes.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    if n < LANES { (1 << n) - 1 } else { !0 }
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type I32 = __m512i;
+    type Mask = __mmask16;
+    type Chunk = [f32; LANES];
+    type Block = [__m512; 1];
+    type Half = Avx2Fma;
+
+    const LANES: usize = LANES;
+    const REGISTERS: usize = 32;
+    const FUSED: bool = true;
+
+    #[inline(always)]
+    fn half(self) -> Avx2Fma {
+        self.half
+    }
+
+    #[inline(always)]
+    fn chunks(self, x: &[f32]) -> (&[[f32; LANES]], &[f32]) {
+        x.as_chunks()
+    }
+    #[inline(always)]
+    fn chunks_mut(self, x: &mut [f32]) -> (&mut [[f32; LANES]], &mut [f32]) {
+        x.as_chunks_mut()
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        proven!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> __m512 {
+        // SAFETY: AVX-512 by the token; the reference covers LANES f32.
+        unsafe { _mm512_loadu_ps(x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, v: __m512, out: &mut [f32; LANES]) {
+        // SAFETY: AVX-512 by the token; the reference covers LANES f32.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) }
+    }
+    #[inline(always)]
+    fn load_tail(self, x: &[f32], fill: f32) -> __m512 {
+        // SAFETY: AVX-512 by the token; the mask covers min(x.len(), LANES) lanes, all inside `x`,
+        // and a lane that is masked off is not read.
+        unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(fill), first(x.len()), x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_tail(self, v: __m512, out: &mut [f32]) {
+        // SAFETY: AVX-512 by the token; the mask covers min(out.len(), LANES) lanes, all inside
+        // `out`, and a lane that is masked off is not written.
+        unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), first(out.len()), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, ptr: *const f32) -> __m512 {
+        // SAFETY: AVX-512 by the token; the caller vouches for LANES readable f32.
+        unsafe { _mm512_loadu_ps(ptr) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m512, ptr: *mut f32) {
+        // SAFETY: AVX-512 by the token; the caller vouches for LANES writable f32.
+        unsafe { _mm512_storeu_ps(ptr, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr_first(self, ptr: *const f32, n: usize) -> __m512 {
+        // SAFETY: AVX-512 by the token; only the n lanes that the caller vouches for are read.
+        unsafe { _mm512_maskz_loadu_ps(first(n), ptr) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr_first(self, v: __m512, ptr: *mut f32, n: usize) {
+        // SAFETY: AVX-512 by the token; only the n lanes that the caller vouches for are written.
+        unsafe { _mm512_mask_storeu_ps(ptr, first(n), v) }
+    }
+    #[inline(always)]
+    fn prefetch(self, ptr: *const f32) {
+        // A prefetch of an address that is not mapped does nothing.
+        proven!(_mm_prefetch::<_MM_HINT_T0>(ptr.cast()));
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        proven!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        proven!(_mm512_fnmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        proven!(_mm512_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn lt(self, a: __m512, b: __m512) -> __mmask16 {
+        proven!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn le(self, a: __m512, b: __m512) -> __mmask16 {
+        proven!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        proven!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn mask_and(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+    #[inline(always)]
+    fn mask_or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, if_true: __m512, if_false: __m512) -> __m512 {
+        proven!(_mm512_mask_blend_ps(mask, if_false, if_true))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> __m512i {
+        proven!(_mm512_set1_epi32(x))
+    }
+    #[inline(always)]
+    fn to_bits(self, a: __m512) -> __m512i {
+        proven!(_mm512_castps_si512(a))
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m512i) -> __m512 {
+        proven!(_mm512_castsi512_ps(a))
+    }
+    #[inline(always)]
+    fn add_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        proven!(_mm512_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        proven!(_mm512_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn and_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        proven!(_mm512_and_si512(a, b))
+    }
+    #[inline(always)]
+    fn or_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        proven!(_mm512_or_si512(a, b))
+    }
+    #[inline(always)]
+    fn xor_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        proven!(_mm512_xor_si512(a, b))
+    }
+    #[inline(always)]
+    fn shl_i32<const N: u32>(self, a: __m512i) -> __m512i {
+        proven!(_mm512_sll_epi32(a, _mm_cvtsi32_si128(N.cast_signed())))
+    }
+    #[inline(always)]
+    fn shr_i32<const N: u32>(self, a: __m512i) -> __m512i {
+        proven!(_mm512_sra_epi32(a, _mm_cvtsi32_si128(N.cast_signed())))
+    }
+
+    #[inline(always)]
+    fn splat_block(self, x: f32) -> [__m512; 1] {
+        [self.splat(x)]
+    }
+    #[inline(always)]
+    fn load_block(self, x: &[f32; BLOCK]) -> [__m512; 1] {
+        [self.load(x)]
+    }
+    #[inline(always)]
+    fn load_block_tail(self, x: &[f32], fill: f32) -> [__m512; 1] {
+        [self.load_tail(x, fill)]
+    }
+    #[inline(always)]
+    fn sum_block(self, v: [__m512; 1]) -> f32 {
+        let [v] = v;
+        self.half.sum_lanes(proven!(_mm256_add_ps(
+            _mm512_castps512_ps256(v),
+            _mm512_extractf32x8_ps::<1>(v)
+        )))
+    }
+    #[inline(always)]
+    fn max_block(self, v: [__m512; 1]) -> f32 {
+        let [v] = v;
+        self.half.max_lanes(proven!(_mm256_max_ps(
+            _mm512_castps512_ps256(v),
+            _mm512_extractf32x8_ps::<1>(v)
+        )))
+    }
+}

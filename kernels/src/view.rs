@@ -1,0 +1,360 @@
+//! Matrices as strided views over slices: element (i, j) lies at `i * row_stride + j * col_stride`.
+//!
+//! Bounds are checked once, when a view is made. A transpose swaps the strides and moves nothing.
+
+use crate::Error;
+
+/// Number of slice elements a view spans: 0 without elements, else the last one's index plus one.
+const fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Option<usize> {
+    if rows == 0 || cols == 0 {
+        return Some(0);
+    }
+    let Some(down) = (rows - 1).checked_mul(row_stride) else { return None };
+    let Some(across) = (cols - 1).checked_mul(col_stride) else { return None };
+    let Some(last) = down.checked_add(across) else { return None };
+    last.checked_add(1)
+}
+
+/// A read-only matrix.
+///
+/// ```
+/// use slimfit_kernels::MatRef;
+///
+/// let m = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3)?;
+/// assert_eq!(m.get(1, 0), Some(4.0));
+/// assert_eq!(m.t().get(0, 1), Some(4.0));
+/// assert!(MatRef::new(&[1.0; 5], 2, 3).is_err());
+/// # Ok::<(), slimfit_kernels::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct MatRef<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> MatRef<'a> {
+    /// A row-major matrix: `data` has exactly `rows * cols` elements.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::View`] if the length does not fit.
+    pub const fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self, Error> {
+        match rows.checked_mul(cols) {
+            Some(len) if len == data.len() => {
+                Ok(Self { data, rows, cols, row_stride: cols, col_stride: 1 })
+            }
+            Some(expected) => {
+                Err(Error::Length { what: "matrix data", expected, found: data.len() })
+            }
+            None => {
+                Err(Error::View { rows, cols, row_stride: cols, col_stride: 1, len: data.len() })
+            }
+        }
+    }
+
+    /// A matrix with any strides; a stride of zero repeats a row or column.
+    ///
+    /// # Errors
+    /// [`Error::View`] if an element would lie outside `data`.
+    pub const fn with_strides(
+        data: &'a [f32],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self, Error> {
+        match span(rows, cols, row_stride, col_stride) {
+            Some(span) if span <= data.len() => {
+                Ok(Self { data, rows, cols, row_stride, col_stride })
+            }
+            _ => Err(Error::View { rows, cols, row_stride, col_stride, len: data.len() }),
+        }
+    }
+
+    /// The transpose, over the same slice.
+    #[must_use]
+    pub const fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// `count` rows from row `start` on.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are fewer.
+    pub fn row_range(self, start: usize, count: usize) -> Result<Self, Error> {
+        let data = row_range(self.shape(), self.row_stride, start, count)
+            .and_then(|from| self.data.get(from..))
+            .ok_or(Error::Length {
+                what: "row range end",
+                expected: self.rows,
+                found: start.saturating_add(count),
+            })?;
+        Ok(Self { data, rows: count, ..self })
+    }
+
+    /// Element (`row`, `col`), or `None` outside the matrix.
+    #[must_use]
+    pub fn get(self, row: usize, col: usize) -> Option<f32> {
+        if row < self.rows && col < self.cols {
+            self.data.get(row * self.row_stride + col * self.col_stride).copied()
+        } else {
+            None
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(self) -> usize {
+        self.rows
+    }
+    /// Number of columns.
+    #[must_use]
+    pub const fn cols(self) -> usize {
+        self.cols
+    }
+    /// Rows and columns.
+    #[must_use]
+    pub const fn shape(self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+    /// Elements from one row to the next.
+    #[must_use]
+    pub const fn row_stride(self) -> usize {
+        self.row_stride
+    }
+    /// Elements from one column to the next.
+    #[must_use]
+    pub const fn col_stride(self) -> usize {
+        self.col_stride
+    }
+    /// The slice below the view; it may be longer than the view reaches.
+    #[must_use]
+    pub const fn data(self) -> &'a [f32] {
+        self.data
+    }
+}
+
+/// Offset of row `start`, if rows `start..start + count` exist.
+fn row_range(
+    (rows, cols): (usize, usize),
+    row_stride: usize,
+    start: usize,
+    count: usize,
+) -> Option<usize> {
+    let end = start.checked_add(count)?;
+    if end > rows {
+        None
+    } else if count == 0 || cols == 0 {
+        // An empty view needs no data, and the offset of the row after the last may lie outside.
+        Some(0)
+    } else {
+        start.checked_mul(row_stride)
+    }
+}
+
+/// A matrix to write to; no two index pairs share an element.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> MatMut<'a> {
+    /// A row-major matrix: `data` has exactly `rows * cols` elements.
+    ///
+    /// # Errors
+    /// [`Error::Length`] or [`Error::View`] if the length does not fit.
+    pub const fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self, Error> {
+        match MatRef::new(data, rows, cols) {
+            Ok(_) => Ok(Self { data, rows, cols, row_stride: cols, col_stride: 1 }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A matrix with strides under which no element is reached twice: the larger stride steps over
+    /// all that the smaller one spans.
+    ///
+    /// # Errors
+    /// [`Error::View`] if an element would lie outside `data`, [`Error::Overlap`] if two would
+    /// share a place.
+    pub const fn with_strides(
+        data: &'a mut [f32],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self, Error> {
+        if let Err(error) = MatRef::with_strides(data, rows, cols, row_stride, col_stride) {
+            return Err(error);
+        }
+        // Neither product overflows: both lie within the span just checked.
+        let distinct = rows == 0
+            || cols == 0
+            || (rows == 1 || row_stride > (cols - 1) * col_stride) && (cols == 1 || col_stride > 0)
+            || (cols == 1 || col_stride > (rows - 1) * row_stride) && (rows == 1 || row_stride > 0);
+        if distinct {
+            Ok(Self { data, rows, cols, row_stride, col_stride })
+        } else {
+            Err(Error::Overlap { row_stride, col_stride })
+        }
+    }
+
+    /// The transpose, over the same slice.
+    #[must_use]
+    pub const fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// The same matrix for a shorter time.
+    pub const fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut {
+            data: self.data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+        }
+    }
+
+    /// The same matrix, read-only.
+    #[must_use]
+    pub const fn as_ref(&self) -> MatRef<'_> {
+        MatRef {
+            data: self.data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+    /// Number of columns.
+    #[must_use]
+    pub const fn cols(&self) -> usize {
+        self.cols
+    }
+    /// Rows and columns.
+    #[must_use]
+    pub const fn shape(&self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+    /// Elements from one row to the next.
+    #[must_use]
+    pub const fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+    /// Elements from one column to the next.
+    #[must_use]
+    pub const fn col_stride(&self) -> usize {
+        self.col_stride
+    }
+    /// The slice below the view; it may be longer than the view reaches.
+    pub const fn data_mut(&mut self) -> &mut [f32] {
+        self.data
+    }
+
+    /// Rows before `row`, and the rest, as two matrices: to be written by two threads.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if `row` is past the end, [`Error::Overlap`] if rows interleave in memory
+    /// (split the transpose then).
+    pub fn split_at_row(self, row: usize) -> Result<(Self, Self), Error> {
+        let Self { data, rows, cols, row_stride, col_stride } = self;
+        if row > rows {
+            return Err(Error::Length { what: "row to split at", expected: rows, found: row });
+        }
+        let part = |data, rows| Self { data, rows, cols, row_stride, col_stride };
+        if row == 0 || row == rows || cols == 0 {
+            let (above, below): (&mut [f32], &mut [f32]) =
+                if row == rows { (data, &mut []) } else { (&mut [], data) };
+            return Ok((part(above, row), part(below, rows - row)));
+        }
+        if rows > 1 && cols > 1 && row_stride <= (cols - 1) * col_stride {
+            return Err(Error::Overlap { row_stride, col_stride });
+        }
+        let (above, below) = data.split_at_mut(row * row_stride);
+        Ok((part(above, row), part(below, rows - row)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_check_their_bounds() {
+        assert!(MatRef::new(&[0.0; 6], 2, 3).is_ok());
+        assert!(MatRef::new(&[0.0; 7], 2, 3).is_err());
+        assert!(MatRef::new(&[], usize::MAX, 2).is_err());
+        assert!(MatRef::with_strides(&[0.0; 6], 2, 3, 3, 1).is_ok());
+        assert!(MatRef::with_strides(&[0.0; 5], 2, 3, 3, 1).is_err());
+        assert!(MatRef::with_strides(&[0.0; 3], 100, 3, 0, 1).is_ok());
+        assert!(MatRef::with_strides(&[], 0, usize::MAX, usize::MAX, 1).is_ok());
+        assert!(MatRef::with_strides(&[0.0; 9], 3, 2, usize::MAX, 1).is_err());
+    }
+
+    #[test]
+    fn mutable_views_refuse_shared_elements() {
+        let mut data = [0.0; 64];
+        for (rows, cols, row_stride, col_stride) in
+            [(2, 3, 0, 1), (2, 3, 2, 1), (3, 3, 2, 2), (2, 2, 1, 1), (1, 2, 1, 0), (4, 3, 3, 2)]
+        {
+            let error = MatMut::with_strides(&mut data, rows, cols, row_stride, col_stride);
+            assert!(matches!(error, Err(Error::Overlap { .. })), "{rows} {cols}");
+        }
+        for (rows, cols, row_stride, col_stride) in
+            [(2, 3, 3, 1), (2, 3, 1, 2), (3, 3, 6, 2), (1, 3, 0, 1), (4, 1, 1, 0), (0, 5, 0, 0)]
+        {
+            assert!(MatMut::with_strides(&mut data, rows, cols, row_stride, col_stride).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_split_matrix_covers_all_rows_once() {
+        let mut data = [0.0; 14];
+        for row in 0..=3 {
+            let m = MatMut::with_strides(&mut data, 3, 4, 5, 1).unwrap();
+            let (mut above, mut below) = m.split_at_row(row).unwrap();
+            assert_eq!((above.shape(), below.shape()), ((row, 4), (3 - row, 4)));
+            above.data_mut().iter_mut().for_each(|x| *x += 1.0);
+            below.data_mut().iter_mut().for_each(|x| *x += 1.0);
+        }
+        assert_eq!(data, [4.0; 14]);
+        let m = MatMut::with_strides(&mut data, 3, 4, 1, 3).unwrap();
+        assert!(m.split_at_row(1).is_err());
+        let m = MatMut::with_strides(&mut data, 3, 4, 4, 1).unwrap();
+        assert!(m.split_at_row(4).is_err());
+    }
+
+    #[test]
+    fn row_ranges() {
+        let data: [f32; 6] = core::array::from_fn(|i| i as f32);
+        let m = MatRef::new(&data, 3, 2).unwrap();
+        assert_eq!(m.row_range(1, 2).unwrap().get(0, 1), Some(3.0));
+        assert!(m.row_range(3, 0).is_ok());
+        assert!(m.row_range(2, 2).is_err());
+        assert!(m.row_range(usize::MAX, 2).is_err());
+    }
+}

@@ -1,0 +1,2 @@
+//! Trains small dense networks.
+#![cfg_attr(not(feature = "std"), no_std)]
