@@ -62,6 +62,11 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
+    /// Settings that are right by themselves do not go together.
+    Combination(
+        /// Which, and why.
+        &'static str,
+    ),
 }
 
 impl fmt::Display for Error {
@@ -89,6 +94,7 @@ impl fmt::Display for Error {
             Self::Class { row, found, classes } => {
                 write!(f, "row {row}: {found} is not a class index below {classes}")
             }
+            Self::Combination(why) => f.write_str(why),
         }
     }
 }

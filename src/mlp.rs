@@ -1,0 +1,729 @@
+//! A multilayer perceptron over flat slices: no allocation, no thread, no global state.
+//!
+//! Layer l computes `h_l = f_l(h_{l-1} W_l + b_l)` for a batch of rows at once. Its weights `W_l`
+//! are `[inputs, outputs]`, row-major; all parameters lie in one slice as `W_0, b_0, W_1, b_1, …`.
+//!
+//! A training step is four calls, also to be had as one ([`Mlp::step`]):
+//!
+//! 1. [`Mlp::forward`] fills the outputs of every layer;
+//! 2. [`Mlp::loss`] takes the loss of the last outputs, and its gradient by them;
+//! 3. [`Mlp::backward`] walks down the layers. With δ the gradient by `h_{l-1} W_l + b_l`:
+//!    `∂W_l = h_{l-1}ᵀ δ`, `∂b_l` = the column sums of δ, and the δ of the layer below is
+//!    `(δ W_lᵀ) ∘ f'`. The gradient by the network's input is not computed;
+//! 4. [`Mlp::update`] adds the penalties, clips, and lets the optimizer change the parameters.
+//!
+//! All buffers come from one slice, cut up by [`Workspace`]. Its length is a `const fn` of the
+//! layers and the batch, so that it can be a `static`:
+//!
+//! ```
+//! use slimfit::{Activation, Layer, Mlp};
+//!
+//! const LAYERS: [Layer; 2] =
+//!     [Layer::new(2, 8, Activation::Tanh), Layer::new(8, 1, Activation::Identity)];
+//! const XOR: Mlp<'static> = match Mlp::new(&LAYERS) {
+//!     Ok(mlp) => mlp,
+//!     Err(_) => panic!("the layers do not fit together"),
+//! };
+//! static WORKSPACE: [f32; XOR.workspace_len(4, 1)] = [0.0; XOR.workspace_len(4, 1)];
+//! assert_eq!(XOR.parameter_len(), 2 * 8 + 8 + 8 * 1 + 1);
+//! ```
+
+use rand_core::Rng;
+use slimfit_kernels::activation::{self, Activation, Saved};
+use slimfit_kernels::gemm::{self, Epilogue};
+use slimfit_kernels::loss::{self, Link, Loss, Weights};
+use slimfit_kernels::optim::{self, Penalty};
+use slimfit_kernels::{Error, Level, MatMut, MatRef, reduce, softmax};
+
+use crate::init::Initializer;
+use crate::optimizer::{Optimizer, Segment, Update};
+use crate::{Executor, parallel};
+
+/// A dense layer: `activation(x W + b)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layer {
+    /// Columns of the input.
+    pub inputs: usize,
+    /// Columns of the output: the units of the layer.
+    pub outputs: usize,
+    /// What is applied to each output.
+    pub activation: Activation,
+}
+
+impl Layer {
+    /// A layer of `outputs` units.
+    #[must_use]
+    pub const fn new(inputs: usize, outputs: usize, activation: Activation) -> Self {
+        Self { inputs, outputs, activation }
+    }
+
+    /// Number of weights, biases left out.
+    #[must_use]
+    pub const fn weight_len(&self) -> usize {
+        self.inputs.saturating_mul(self.outputs)
+    }
+
+    /// Number of weights and biases.
+    #[must_use]
+    pub const fn parameter_len(&self) -> usize {
+        self.weight_len().saturating_add(self.outputs)
+    }
+
+    const fn saves_derivative(&self) -> bool {
+        matches!(self.activation.saves(), Saved::Derivative)
+    }
+}
+
+/// A network: layers, of which each one's outputs are the next one's inputs.
+///
+/// Lengths that overflow come out as `usize::MAX`, which no slice has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mlp<'a> {
+    layers: &'a [Layer],
+}
+
+/// The rows of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// `[rows, inputs]`, row-major.
+    pub features: &'a [f32],
+    /// `[rows, outputs]`, row-major; for categorical cross-entropy one class index a row.
+    pub targets: &'a [f32],
+    /// Weights of the rows and classes in the loss.
+    pub weights: Weights<'a>,
+}
+
+/// What a step does with the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepOptions {
+    /// The loss to make small.
+    pub loss: Loss,
+    /// How.
+    pub optimizer: Optimizer,
+    /// L1 and L2 penalties on the weights (not the biases), added to the loss.
+    pub penalty: Penalty,
+    /// Largest L2 norm of the whole gradient, penalties included; longer ones are scaled down.
+    pub clip_norm: Option<f32>,
+}
+
+/// The loss of a batch before the step's update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLoss {
+    /// Mean loss over the batch.
+    pub data: f32,
+    /// `l1 Σ|w| + l2 Σw²` over the weights.
+    pub penalty: f32,
+}
+
+impl StepLoss {
+    /// What the step descends on.
+    #[must_use]
+    pub fn total(self) -> f32 {
+        self.data + self.penalty
+    }
+}
+
+/// The optimizer's memory between steps.
+#[derive(Debug)]
+pub struct OptimizerState<'s> {
+    /// [`Optimizer::state_len`] values, zero before the first step.
+    pub values: &'s mut [f32],
+    /// Steps taken; zero before the first.
+    pub steps: u32,
+}
+
+impl<'a> Mlp<'a> {
+    /// A network of these layers.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for no layers or a layer without inputs or outputs, [`Error::Shape`] where
+    /// a layer's inputs are not the outputs of the one before.
+    pub const fn new(layers: &'a [Layer]) -> Result<Self, Error> {
+        if layers.is_empty() {
+            return Err(Error::Length { what: "layers (at least)", expected: 1, found: 0 });
+        }
+        let mut l = 0;
+        while l < layers.len() {
+            let Layer { inputs, outputs, .. } = layers[l];
+            if inputs == 0 || outputs == 0 {
+                return Err(Error::Shape {
+                    what: "a layer's inputs x outputs (at least)",
+                    expected: (1, 1),
+                    found: (inputs, outputs),
+                });
+            }
+            if l > 0 && layers[l - 1].outputs != inputs {
+                return Err(Error::Shape {
+                    what: "a layer's inputs x outputs, after the layer before it",
+                    expected: (layers[l - 1].outputs, outputs),
+                    found: (inputs, outputs),
+                });
+            }
+            l += 1;
+        }
+        Ok(Self { layers })
+    }
+
+    /// The layers.
+    #[must_use]
+    pub const fn layers(&self) -> &'a [Layer] {
+        self.layers
+    }
+
+    /// Columns of the input.
+    #[must_use]
+    pub const fn inputs(&self) -> usize {
+        self.layers[0].inputs
+    }
+
+    /// Columns of the output.
+    #[must_use]
+    pub const fn outputs(&self) -> usize {
+        self.last().outputs
+    }
+
+    const fn last(&self) -> Layer {
+        self.layers[self.layers.len() - 1]
+    }
+
+    /// Number of weights and biases.
+    #[must_use]
+    pub const fn parameter_len(&self) -> usize {
+        let mut len = 0usize;
+        let mut l = 0;
+        while l < self.layers.len() {
+            len = len.saturating_add(self.layers[l].parameter_len());
+            l += 1;
+        }
+        len
+    }
+
+    /// Length of the slice a [`Workspace`] for training needs: for at most `rows` rows at a time,
+    /// on at most `threads` threads (1 without `std`).
+    #[must_use]
+    pub const fn workspace_len(&self, rows: usize, threads: usize) -> usize {
+        let Lengths { outputs, derivatives, delta, .. } = self.lengths(rows);
+        outputs
+            .saturating_add(derivatives)
+            .saturating_add(delta.saturating_mul(2))
+            .saturating_add(self.parameter_len())
+            .saturating_add(self.scratch_len(rows, true).saturating_mul(threads))
+    }
+
+    /// Length of the workspace slice of [`Mlp::predict`], for at most `rows` rows at a time.
+    #[must_use]
+    pub const fn predict_len(&self, rows: usize) -> usize {
+        self.lengths(rows).hidden.saturating_mul(2).saturating_add(self.scratch_len(rows, false))
+    }
+
+    const fn lengths(&self, rows: usize) -> Lengths {
+        let mut lengths = Lengths { outputs: 0, derivatives: 0, delta: 0, hidden: 0 };
+        let mut l = 0;
+        while l < self.layers.len() {
+            let layer = &self.layers[l];
+            let len = layer.outputs.saturating_mul(rows);
+            lengths.outputs = lengths.outputs.saturating_add(len);
+            if layer.saves_derivative() {
+                lengths.derivatives = lengths.derivatives.saturating_add(len);
+            }
+            lengths.delta = max(lengths.delta, len);
+            if l + 1 < self.layers.len() {
+                lengths.hidden = max(lengths.hidden, len);
+            }
+            l += 1;
+        }
+        lengths
+    }
+
+    /// Scratch for the largest product of a pass.
+    const fn scratch_len(&self, rows: usize, backward: bool) -> usize {
+        let mut len = 0;
+        let mut l = 0;
+        while l < self.layers.len() {
+            let Layer { inputs, outputs, .. } = self.layers[l];
+            len = max(len, gemm::scratch_len(rows, outputs, inputs));
+            if backward {
+                len = max(len, gemm::scratch_len(inputs, outputs, rows));
+                len = max(len, gemm::scratch_len(rows, inputs, outputs));
+            }
+            l += 1;
+        }
+        len
+    }
+
+    /// Draws weights for every layer and sets the biases to zero.
+    ///
+    /// `None` chooses [`Initializer::for_activation`] layer by layer. The draws depend on the
+    /// generator alone, not on the platform.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `params` has [`Mlp::parameter_len`] elements.
+    pub fn init(
+        &self,
+        initializer: Option<Initializer>,
+        rng: &mut impl Rng,
+        params: &mut [f32],
+    ) -> Result<(), Error> {
+        self.check_params(params)?;
+        let mut rest = params;
+        for layer in self.layers {
+            let weights = rest.split_off_mut(..layer.weight_len()).unwrap_or_default();
+            let biases = rest.split_off_mut(..layer.outputs).unwrap_or_default();
+            initializer
+                .unwrap_or(Initializer::for_activation(layer.activation))
+                .fill(layer.inputs, layer.outputs, rng, weights);
+            biases.fill(0.0);
+        }
+        Ok(())
+    }
+
+    /// Computes the outputs of every layer for `features`, `[rows, inputs]` row-major.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if `features` is not whole rows, or more than the workspace has room for,
+    /// or `params` is not [`Mlp::parameter_len`] long.
+    pub fn forward<E: Executor>(
+        &self,
+        executor: &E,
+        params: &[f32],
+        features: &[f32],
+        workspace: &mut Workspace<'_>,
+    ) -> Result<(), Error> {
+        self.check_params(params)?;
+        let rows = self.check_features(features)?;
+        self.check_workspace(workspace)?;
+        if rows > workspace.capacity {
+            let (expected, found) = (workspace.capacity, rows);
+            return Err(Error::Length { what: "rows of a step (at most)", expected, found });
+        }
+        workspace.rows = rows;
+        let mut below = features;
+        let mut outputs = &mut *workspace.outputs;
+        let mut derivatives = &mut *workspace.derivatives;
+        for (layer, (weights, biases)) in self.layers.iter().zip(self.split_params(params)) {
+            let len = rows * layer.outputs;
+            let out = outputs.split_off_mut(..len).unwrap_or_default();
+            let lhs = MatRef::new(below, rows, layer.inputs)?;
+            let rhs = MatRef::new(weights, layer.inputs, layer.outputs)?;
+            if layer.saves_derivative() {
+                let z = derivatives.split_off_mut(..len).unwrap_or_default();
+                let c = MatMut::new(z, rows, layer.outputs)?;
+                let epilogue = Epilogue::Bias(biases);
+                parallel::gemm(executor, lhs, rhs, c, epilogue, workspace.scratch)?;
+                activation::forward_with_derivative(executor.level(), layer.activation, z, out)?;
+            } else {
+                let c = MatMut::new(out, rows, layer.outputs)?;
+                let epilogue = Epilogue::BiasActivation(biases, layer.activation);
+                parallel::gemm(executor, lhs, rhs, c, epilogue, workspace.scratch)?;
+            }
+            below = out;
+        }
+        Ok(())
+    }
+
+    /// The mean loss of the last [`Mlp::forward`], whose gradient it leaves for [`Mlp::backward`].
+    ///
+    /// # Errors
+    /// What [`loss::loss_and_gradient`] refuses, and [`Error::Combination`] if a cross-entropy,
+    /// which takes logits, meets a last layer with an activation.
+    pub fn loss<E: Executor>(
+        &self,
+        executor: &E,
+        loss: Loss,
+        targets: &[f32],
+        weights: Weights<'_>,
+        workspace: &mut Workspace<'_>,
+    ) -> Result<f32, Error> {
+        self.check_loss(loss)?;
+        self.check_workspace(workspace)?;
+        let level = executor.level();
+        let Workspace { rows, outputs, derivatives, delta, .. } = workspace;
+        let last = self.last();
+        let len = *rows * last.outputs;
+        let outputs = part_before(outputs, *rows * self.output_columns(), len);
+        let delta = delta.get_mut(..len).unwrap_or_default();
+        let value =
+            loss::loss_and_gradient(level, loss, outputs, last.outputs, targets, weights, delta)?;
+        if last.activation != Activation::Identity {
+            let saved = if last.saves_derivative() {
+                part_before(derivatives, *rows * self.derivative_columns(), len)
+            } else {
+                outputs
+            };
+            activation::backward(level, last.activation, saved, delta)?;
+        }
+        Ok(value)
+    }
+
+    /// The gradient of the last [`Mlp::loss`] by all parameters, into [`Workspace::gradient`].
+    ///
+    /// # Errors
+    /// As [`Mlp::forward`], whose `params` and `features` it takes again.
+    pub fn backward<E: Executor>(
+        &self,
+        executor: &E,
+        params: &[f32],
+        features: &[f32],
+        workspace: &mut Workspace<'_>,
+    ) -> Result<(), Error> {
+        self.check_params(params)?;
+        self.check_workspace(workspace)?;
+        let rows = self.check_features(features)?;
+        if rows != workspace.rows {
+            return Err(Error::Length { what: "feature rows", expected: workspace.rows, found: rows });
+        }
+        let Workspace { outputs, derivatives, gradient, scratch, .. } = workspace;
+        let mut outputs = outputs.get(..rows * self.output_columns()).unwrap_or_default();
+        let mut derivatives = derivatives.get(..rows * self.derivative_columns()).unwrap_or_default();
+        let mut gradient = &mut **gradient;
+        let mut params = params;
+        let (mut delta, mut delta_below) = (&mut *workspace.delta, &mut *workspace.delta_below);
+
+        // From the last layer down: each takes its part off the end of every slice.
+        outputs = off_end(outputs, rows * self.outputs()).0;
+        if self.last().saves_derivative() {
+            derivatives = off_end(derivatives, rows * self.outputs()).0;
+        }
+        for (l, layer) in self.layers.iter().enumerate().rev() {
+            let below = l.checked_sub(1).and_then(|l| self.layers.get(l));
+            let Layer { inputs, outputs: units, .. } = *layer;
+            let delta_len = rows * units;
+            let dz = MatRef::new(delta.get(..delta_len).unwrap_or_default(), rows, units)?;
+
+            let (rest, layer_params) = off_end(params, layer.parameter_len());
+            params = rest;
+            let (weights, _) = layer_params.split_at(layer.weight_len());
+            let at = gradient.len().saturating_sub(layer.parameter_len());
+            let (rest, layer_gradient) = gradient.split_at_mut(at);
+            gradient = rest;
+            let (grad_weights, grad_biases) = layer_gradient.split_at_mut(layer.weight_len());
+
+            let x = if below.is_some() {
+                let (rest, x) = off_end(outputs, rows * inputs);
+                outputs = rest;
+                x
+            } else {
+                features
+            };
+            let lhs = MatRef::new(x, rows, inputs)?.t();
+            let c = MatMut::new(grad_weights, inputs, units)?;
+            parallel::gemm(executor, lhs, dz, c, Epilogue::None, scratch)?;
+            reduce::column_sums(executor.level(), dz, grad_biases)?;
+
+            if let Some(below) = below {
+                let saved = if below.saves_derivative() {
+                    let (rest, saved) = off_end(derivatives, rows * inputs);
+                    derivatives = rest;
+                    saved
+                } else {
+                    x
+                };
+                let rhs = MatRef::new(weights, inputs, units)?.t();
+                let out = delta_below.get_mut(..rows * inputs).unwrap_or_default();
+                let c = MatMut::new(out, rows, inputs)?;
+                let epilogue = Epilogue::Derivative(below.activation, MatRef::new(saved, rows, inputs)?);
+                parallel::gemm(executor, dz, rhs, c, epilogue, scratch)?;
+                core::mem::swap(&mut delta, &mut delta_below);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the optimizer change the parameters by [`Workspace::gradient`].
+    ///
+    /// # Errors
+    /// [`Error::Length`] for slices of the wrong length, [`Error::Parameter`] for settings out of
+    /// range; nothing is changed then.
+    pub fn update<E: Executor>(
+        &self,
+        executor: &E,
+        options: &StepOptions,
+        params: &mut [f32],
+        state: &mut OptimizerState<'_>,
+        workspace: &Workspace<'_>,
+    ) -> Result<(), Error> {
+        self.check_params(params)?;
+        self.check_state(options, state)?;
+        let StepOptions { optimizer, penalty, clip_norm, .. } = *options;
+        self.check_workspace(workspace)?;
+        let grad = workspace.gradient();
+        let grad_scale = match clip_norm {
+            Some(limit) => self.clip_scale(executor.level(), penalty, limit, grad, params)?,
+            None => 1.0,
+        };
+        let step = state.steps.saturating_add(1);
+        let on_weights = Update { optimizer, penalty, grad_scale, step };
+        let on_biases = on_weights.of_biases();
+        let (first, second) = state.values.split_at_mut(params.len().min(state.values.len()));
+        let mut rest = Segment { grad, params, first, second };
+        for layer in self.layers {
+            on_weights.run(executor, rest.split_off(layer.weight_len()))?;
+            on_biases.run(executor, rest.split_off(layer.outputs))?;
+        }
+        state.steps = step;
+        Ok(())
+    }
+
+    /// Forward, loss, backward, update.
+    ///
+    /// # Errors
+    /// As the four calls; the parameters and the optimizer's state are unchanged then.
+    pub fn step<E: Executor>(
+        &self,
+        executor: &E,
+        options: &StepOptions,
+        batch: Batch<'_>,
+        params: &mut [f32],
+        state: &mut OptimizerState<'_>,
+        workspace: &mut Workspace<'_>,
+    ) -> Result<StepLoss, Error> {
+        self.check_state(options, state)?;
+        self.forward(executor, params, batch.features, workspace)?;
+        let level = executor.level();
+        let data = self.loss(executor, options.loss, batch.targets, batch.weights, workspace)?;
+        let penalty = self.penalty(level, options.penalty, params)?;
+        self.backward(executor, params, batch.features, workspace)?;
+        self.update(executor, options, params, state, workspace)?;
+        Ok(StepLoss { data, penalty })
+    }
+
+    /// `l1 Σ|w| + l2 Σw²` over all weights.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `params` has [`Mlp::parameter_len`] elements, [`Error::Parameter`]
+    /// for a negative or NaN factor.
+    pub fn penalty(&self, level: Level, penalty: Penalty, params: &[f32]) -> Result<f32, Error> {
+        self.check_params(params)?;
+        let mut sum = 0.0;
+        if penalty != Penalty::default() {
+            for (weights, _) in self.split_params(params) {
+                sum += optim::penalty(level, weights, penalty)?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The network's answers to `features`, `[rows, inputs]`: what the last layer puts out, through
+    /// the link of the loss (probabilities for the cross-entropies), `[rows, outputs]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for slices of the wrong length; the workspace needs [`Mlp::predict_len`].
+    pub fn predict(
+        &self,
+        level: Level,
+        link: Link,
+        params: &[f32],
+        features: &[f32],
+        out: &mut [f32],
+        workspace: &mut [f32],
+    ) -> Result<(), Error> {
+        self.check_params(params)?;
+        let rows = self.check_features(features)?;
+        let expected = rows.saturating_mul(self.outputs());
+        if out.len() != expected {
+            return Err(Error::Length { what: "predictions", expected, found: out.len() });
+        }
+        let expected = self.predict_len(rows);
+        if workspace.len() < expected {
+            let found = workspace.len();
+            return Err(Error::Length { what: "workspace (at least)", expected, found });
+        }
+        let hidden = self.lengths(rows).hidden;
+        let (a, rest) = workspace.split_at_mut(hidden);
+        let (b, scratch) = rest.split_at_mut(hidden);
+        let (mut read, mut write) = (a, b);
+        let layer_count = self.layers.len();
+        for (l, (layer, (weights, biases))) in self.layers.iter().zip(self.split_params(params)).enumerate() {
+            let below =
+                if l == 0 { features } else { read.get(..rows * layer.inputs).unwrap_or_default() };
+            let lhs = MatRef::new(below, rows, layer.inputs)?;
+            let rhs = MatRef::new(weights, layer.inputs, layer.outputs)?;
+            let to = if l + 1 == layer_count {
+                &mut *out
+            } else {
+                write.get_mut(..rows * layer.outputs).unwrap_or_default()
+            };
+            let c = MatMut::new(to, rows, layer.outputs)?;
+            let epilogue = Epilogue::BiasActivation(biases, layer.activation);
+            gemm::gemm(level, 1.0, lhs, rhs, 0.0, c, epilogue, scratch)?;
+            core::mem::swap(&mut read, &mut write);
+        }
+        match link {
+            Link::Identity => Ok(()),
+            Link::Sigmoid => activation::forward_in_place(level, Activation::Sigmoid, out),
+            Link::Softmax => softmax::softmax_in_place(level, out, self.outputs()),
+        }
+    }
+
+    /// The factor that brings the gradient's norm, penalties included, down to `limit`.
+    fn clip_scale(
+        &self,
+        level: Level,
+        penalty: Penalty,
+        limit: f32,
+        grad: &[f32],
+        params: &[f32],
+    ) -> Result<f32, Error> {
+        let mut squares = 0.0;
+        for ((weights, _), (grad_weights, grad_biases)) in
+            self.split_params(params).zip(self.split_params(grad))
+        {
+            squares += optim::gradient_sum_squares(level, grad_weights, weights, penalty)?;
+            squares += reduce::sum_squares(level, grad_biases);
+        }
+        let norm = libm::sqrtf(squares);
+        Ok(if norm > limit { limit / norm } else { 1.0 })
+    }
+
+    /// Each layer's weights and biases.
+    fn split_params<'p>(&self, mut params: &'p [f32]) -> impl Iterator<Item = (&'p [f32], &'p [f32])> {
+        self.layers.iter().map(move |layer| {
+            let weights = params.split_off(..layer.weight_len()).unwrap_or_default();
+            (weights, params.split_off(..layer.outputs).unwrap_or_default())
+        })
+    }
+
+    fn output_columns(&self) -> usize {
+        self.layers.iter().map(|layer| layer.outputs).sum()
+    }
+
+    fn derivative_columns(&self) -> usize {
+        self.layers.iter().filter(|layer| layer.saves_derivative()).map(|layer| layer.outputs).sum()
+    }
+
+    fn check_params(&self, params: &[f32]) -> Result<(), Error> {
+        let (expected, found) = (self.parameter_len(), params.len());
+        if expected == found { Ok(()) } else { Err(Error::Length { what: "parameters", expected, found }) }
+    }
+
+    /// A workspace may have been cut for another network.
+    fn check_workspace(&self, workspace: &Workspace<'_>) -> Result<(), Error> {
+        let Lengths { outputs, derivatives, delta, .. } = self.lengths(workspace.capacity);
+        for (what, expected, found) in [
+            ("outputs of the workspace", outputs, workspace.outputs.len()),
+            ("derivatives of the workspace", derivatives, workspace.derivatives.len()),
+            ("gradient by the outputs of the workspace", delta, workspace.delta.len()),
+            ("gradient of the workspace", self.parameter_len(), workspace.gradient.len()),
+        ] {
+            if expected != found {
+                return Err(Error::Length { what, expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_features(&self, features: &[f32]) -> Result<usize, Error> {
+        let rows = features.len() / self.inputs();
+        let whole = rows * self.inputs();
+        if rows == 0 || whole != features.len() {
+            let expected = if rows == 0 { self.inputs() } else { whole };
+            return Err(Error::Length { what: "features (whole rows)", expected, found: features.len() });
+        }
+        Ok(rows)
+    }
+
+    fn check_loss(&self, loss: Loss) -> Result<(), Error> {
+        if loss.link() == Link::Identity || self.last().activation == Activation::Identity {
+            return Ok(());
+        }
+        Err(Error::Combination(
+            "a cross-entropy takes logits: the last layer's activation must be the identity \
+             (sigmoid and softmax are applied by the loss and by `predict`)",
+        ))
+    }
+
+    fn check_state(&self, options: &StepOptions, state: &OptimizerState<'_>) -> Result<(), Error> {
+        let expected = options.optimizer.state_len(self.parameter_len());
+        let found = state.values.len();
+        if expected != found {
+            return Err(Error::Length { what: "optimizer state", expected, found });
+        }
+        match options.clip_norm {
+            Some(limit) if !(limit > 0.0) => {
+                Err(Error::Parameter { what: "clip_norm", expected: "positive", found: limit })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `slice` without its last `len` elements, and these; all of it if there are fewer.
+fn off_end(slice: &[f32], len: usize) -> (&[f32], &[f32]) {
+    slice.split_at(slice.len().saturating_sub(len))
+}
+
+/// The `len` elements before index `end`.
+fn part_before(slice: &[f32], end: usize, len: usize) -> &[f32] {
+    off_end(slice.get(..end).unwrap_or_default(), len).1
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+/// Lengths of a workspace's parts.
+struct Lengths {
+    outputs: usize,
+    derivatives: usize,
+    delta: usize,
+    hidden: usize,
+}
+
+/// The buffers of training steps, cut out of one slice.
+#[derive(Debug)]
+pub struct Workspace<'w> {
+    capacity: usize,
+    /// Rows of the last forward pass.
+    rows: usize,
+    /// `[rows, outputs]` of each layer, one after the other.
+    outputs: &'w mut [f32],
+    /// The same for the layers whose activation saves its derivative.
+    derivatives: &'w mut [f32],
+    delta: &'w mut [f32],
+    delta_below: &'w mut [f32],
+    gradient: &'w mut [f32],
+    scratch: &'w mut [f32],
+}
+
+impl<'w> Workspace<'w> {
+    /// Cuts up `slice`, of at least [`Mlp::workspace_len`] elements, for steps of at most `rows`
+    /// rows.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the slice is too short.
+    pub fn new(mlp: &Mlp<'_>, rows: usize, slice: &'w mut [f32]) -> Result<Self, Error> {
+        let expected = mlp.workspace_len(rows, 1);
+        if slice.len() < expected {
+            let found = slice.len();
+            return Err(Error::Length { what: "workspace (at least)", expected, found });
+        }
+        let Lengths { outputs, derivatives, delta, .. } = mlp.lengths(rows);
+        let (outputs, slice) = slice.split_at_mut(outputs);
+        let (derivatives, slice) = slice.split_at_mut(derivatives);
+        let (delta, slice) = slice.split_at_mut(delta);
+        let (delta_below, slice) = slice.split_at_mut(delta.len());
+        let (gradient, scratch) = slice.split_at_mut(mlp.parameter_len());
+        Ok(Self {
+            capacity: rows,
+            rows: 0,
+            outputs,
+            derivatives,
+            delta,
+            delta_below,
+            gradient,
+            scratch,
+        })
+    }
+
+    /// The gradient by all parameters, in their order, after [`Mlp::backward`]; without penalties.
+    #[must_use]
+    pub fn gradient(&self) -> &[f32] {
+        self.gradient
+    }
+
+    /// The outputs of the last layer after [`Mlp::forward`]: logits for the cross-entropies.
+    #[must_use]
+    pub fn last(&self, mlp: &Mlp<'_>) -> &[f32] {
+        part_before(self.outputs, self.rows * mlp.output_columns(), self.rows * mlp.outputs())
+    }
+}

@@ -1,0 +1,145 @@
+//! The choice of optimizer, and the update of a network's parameters by it.
+
+use slimfit_kernels::optim::{self, AdaGrad, Adam, Momentum, Penalty, Sgd};
+use slimfit_kernels::{Error, Level};
+
+use crate::Executor;
+
+/// An optimizer with its settings. Its state is a slice that the caller owns, zero at the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Optimizer {
+    /// Plain gradient descent.
+    Sgd(Sgd),
+    /// Gradient descent with (Nesterov) momentum.
+    Momentum(Momentum),
+    /// Adam, or AdamW where `decay` is set.
+    Adam(Adam),
+    /// AdaGrad.
+    AdaGrad(AdaGrad),
+}
+
+impl Default for Optimizer {
+    /// Adam with its usual settings.
+    fn default() -> Self {
+        Self::Adam(Adam::default())
+    }
+}
+
+impl Optimizer {
+    /// Length of the state slice for this many parameters.
+    #[must_use]
+    pub const fn state_len(&self, parameters: usize) -> usize {
+        match self {
+            Self::Sgd(_) => 0,
+            Self::Momentum(_) | Self::AdaGrad(_) => parameters,
+            Self::Adam(_) => parameters.saturating_mul(2),
+        }
+    }
+
+    /// The learning rate.
+    #[must_use]
+    pub const fn learning_rate(&self) -> f32 {
+        match self {
+            Self::Sgd(o) => o.learning_rate,
+            Self::Momentum(o) => o.learning_rate,
+            Self::Adam(o) => o.learning_rate,
+            Self::AdaGrad(o) => o.learning_rate,
+        }
+    }
+
+    /// The same optimizer with another learning rate, as a schedule asks for.
+    #[must_use]
+    pub const fn with_learning_rate(mut self, learning_rate: f32) -> Self {
+        match &mut self {
+            Self::Sgd(o) => o.learning_rate = learning_rate,
+            Self::Momentum(o) => o.learning_rate = learning_rate,
+            Self::Adam(o) => o.learning_rate = learning_rate,
+            Self::AdaGrad(o) => o.learning_rate = learning_rate,
+        }
+        self
+    }
+
+    /// The same optimizer without decoupled decay: for biases.
+    const fn without_decay(mut self) -> Self {
+        if let Self::Adam(adam) = &mut self {
+            adam.decay = 0.0;
+        }
+        self
+    }
+}
+
+/// Parameters below which one thread updates them: forking costs more than it saves.
+const PIECE: usize = 16 * 1024;
+
+/// What one call of an optimizer works on: slices of one length, but for state that it lacks.
+pub(crate) struct Segment<'a> {
+    pub(crate) grad: &'a [f32],
+    pub(crate) params: &'a mut [f32],
+    pub(crate) first: &'a mut [f32],
+    pub(crate) second: &'a mut [f32],
+}
+
+impl<'a> Segment<'a> {
+    /// Cuts the first `len` elements off `self`, and of each state there is.
+    pub(crate) fn split_off(&mut self, len: usize) -> Segment<'a> {
+        fn cut<'a>(slice: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+            let len = len.min(slice.len());
+            slice.split_off_mut(..len).unwrap_or_default()
+        }
+        let grad = self.grad.split_off(..len.min(self.grad.len())).unwrap_or_default();
+        Segment {
+            grad,
+            params: cut(&mut self.params, len),
+            first: cut(&mut self.first, len),
+            second: cut(&mut self.second, len),
+        }
+    }
+}
+
+/// What does not change between the segments of one update.
+#[derive(Clone, Copy)]
+pub(crate) struct Update {
+    pub(crate) optimizer: Optimizer,
+    pub(crate) penalty: Penalty,
+    pub(crate) grad_scale: f32,
+    /// Counts from 1.
+    pub(crate) step: u32,
+}
+
+impl Update {
+    /// The update of biases: no penalty, no decay.
+    pub(crate) fn of_biases(self) -> Self {
+        let optimizer = self.optimizer.without_decay();
+        Self { optimizer, penalty: Penalty::default(), ..self }
+    }
+
+    /// Updates a segment, in pieces where that pays.
+    pub(crate) fn run<E: Executor>(self, executor: &E, mut segment: Segment<'_>) -> Result<(), Error> {
+        let len = segment.params.len();
+        if executor.threads() == 1 || len < 2 * PIECE {
+            return self.run_piece(executor.level(), segment);
+        }
+        let front = segment.split_off(len / 2);
+        let (front, back) =
+            executor.join(|| self.run(executor, front), || self.run(executor, segment));
+        front.and(back)
+    }
+
+    fn run_piece(self, level: Level, segment: Segment<'_>) -> Result<(), Error> {
+        let Segment { grad, params, first, second } = segment;
+        let Self { penalty, grad_scale, step, .. } = self;
+        match &self.optimizer {
+            Optimizer::Sgd(sgd) => optim::sgd(level, sgd, penalty, grad_scale, grad, params),
+            Optimizer::Momentum(momentum) => {
+                optim::momentum(level, momentum, penalty, grad_scale, grad, params, first)
+            }
+            Optimizer::Adam(adam) => {
+                optim::adam(level, adam, step, penalty, grad_scale, grad, params, first, second)
+            }
+            Optimizer::AdaGrad(ada_grad) => {
+                optim::adagrad(level, ada_grad, penalty, grad_scale, grad, params, first)
+            }
+        }
+    }
+}
