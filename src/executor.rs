@@ -39,6 +39,17 @@ impl Executor for Level {
 pub struct Rayon {
     /// The instruction set to use.
     pub level: Level,
+    /// Pieces to make at most.
+    pub threads: usize,
+}
+
+#[cfg(feature = "std")]
+impl Rayon {
+    /// As many threads as the pool around the call has.
+    #[must_use]
+    pub fn here(level: Level) -> Self {
+        Self { level, threads: rayon::current_num_threads() }
+    }
 }
 
 #[cfg(feature = "std")]
@@ -48,7 +59,7 @@ impl Executor for Rayon {
     }
 
     fn threads(&self) -> usize {
-        rayon::current_num_threads()
+        self.threads
     }
 
     fn join<A: Send, B: Send>(
