@@ -452,8 +452,7 @@ impl<'a> Mlp<'a> {
             None => 1.0,
         };
         let step = state.steps.saturating_add(1);
-        let on_weights = Update { optimizer, penalty, grad_scale, step };
-        let on_biases = on_weights.of_biases();
+        let (on_weights, on_biases) = Update::of_step(&optimizer, step, penalty, grad_scale)?;
         let (first, second) = state.values.split_at_mut(params.len().min(state.values.len()));
         let mut rest = Segment { grad, params, first, second };
         for layer in self.layers {
@@ -571,8 +570,7 @@ impl<'a> Mlp<'a> {
             squares += optim::gradient_sum_squares(level, grad_weights, weights, penalty)?;
             squares += reduce::sum_squares(level, grad_biases);
         }
-        let norm = libm::sqrtf(squares);
-        Ok(if norm > limit { limit / norm } else { 1.0 })
+        optim::clip_scale(squares, limit)
     }
 
     /// Each layer's weights and biases.
@@ -638,12 +636,7 @@ impl<'a> Mlp<'a> {
         if expected != found {
             return Err(Error::Length { what: "optimizer state", expected, found });
         }
-        match options.clip_norm {
-            Some(limit) if !(limit > 0.0) => {
-                Err(Error::Parameter { what: "clip_norm", expected: "positive", found: limit })
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

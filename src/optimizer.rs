@@ -1,6 +1,6 @@
 //! The choice of optimizer, and the update of a network's parameters by it.
 
-use slimfit_kernels::optim::{self, AdaGrad, Adam, Momentum, Penalty, Sgd};
+use slimfit_kernels::optim::{self, AdaGrad, Adam, AdamStep, Momentum, Penalty, Sgd};
 use slimfit_kernels::{Error, Level};
 
 use crate::Executor;
@@ -67,6 +67,25 @@ impl Optimizer {
         }
         self
     }
+
+    /// What step number `step`, counted from 1, needs, however many segments it updates.
+    fn at_step(&self, step: u32) -> Result<Rule, Error> {
+        Ok(match *self {
+            Self::Sgd(sgd) => Rule::Sgd(sgd),
+            Self::Momentum(momentum) => Rule::Momentum(momentum),
+            Self::Adam(adam) => Rule::Adam(adam.at_step(step)?),
+            Self::AdaGrad(ada_grad) => Rule::AdaGrad(ada_grad),
+        })
+    }
+}
+
+/// An optimizer made ready for one step.
+#[derive(Clone, Copy)]
+enum Rule {
+    Sgd(Sgd),
+    Momentum(Momentum),
+    Adam(AdamStep),
+    AdaGrad(AdaGrad),
 }
 
 /// Parameters below which one thread updates them: forking costs more than it saves.
@@ -100,22 +119,31 @@ impl<'a> Segment<'a> {
 /// What does not change between the segments of one update.
 #[derive(Clone, Copy)]
 pub(crate) struct Update {
-    pub(crate) optimizer: Optimizer,
-    pub(crate) penalty: Penalty,
-    pub(crate) grad_scale: f32,
-    /// Counts from 1.
-    pub(crate) step: u32,
+    rule: Rule,
+    penalty: Penalty,
+    grad_scale: f32,
 }
 
 impl Update {
-    /// The update of biases: no penalty, no decay.
-    pub(crate) fn of_biases(self) -> Self {
-        let optimizer = self.optimizer.without_decay();
-        Self { optimizer, penalty: Penalty::default(), ..self }
+    /// The updates of weights and of biases, which have neither penalty nor decay; `step` counts
+    /// from 1.
+    pub(crate) fn of_step(
+        optimizer: &Optimizer,
+        step: u32,
+        penalty: Penalty,
+        grad_scale: f32,
+    ) -> Result<(Self, Self), Error> {
+        let on_weights = Self { rule: optimizer.at_step(step)?, penalty, grad_scale };
+        let rule = optimizer.without_decay().at_step(step)?;
+        Ok((on_weights, Self { rule, penalty: Penalty::NONE, grad_scale }))
     }
 
     /// Updates a segment, in pieces where that pays.
-    pub(crate) fn run<E: Executor>(self, executor: &E, mut segment: Segment<'_>) -> Result<(), Error> {
+    pub(crate) fn run<E: Executor>(
+        &self,
+        executor: &E,
+        mut segment: Segment<'_>,
+    ) -> Result<(), Error> {
         let len = segment.params.len();
         if executor.threads() == 1 || len < 2 * PIECE {
             return self.run_piece(executor.level(), segment);
@@ -126,18 +154,19 @@ impl Update {
         front.and(back)
     }
 
-    fn run_piece(self, level: Level, segment: Segment<'_>) -> Result<(), Error> {
+    fn run_piece(&self, level: Level, segment: Segment<'_>) -> Result<(), Error> {
         let Segment { grad, params, first, second } = segment;
-        let Self { penalty, grad_scale, step, .. } = self;
-        match &self.optimizer {
-            Optimizer::Sgd(sgd) => optim::sgd(level, sgd, penalty, grad_scale, grad, params),
-            Optimizer::Momentum(momentum) => {
+        let Self { rule, penalty, grad_scale } = self;
+        let (penalty, grad_scale) = (*penalty, *grad_scale);
+        match rule {
+            Rule::Sgd(sgd) => optim::sgd(level, sgd, penalty, grad_scale, grad, params),
+            Rule::Momentum(momentum) => {
                 optim::momentum(level, momentum, penalty, grad_scale, grad, params, first)
             }
-            Optimizer::Adam(adam) => {
-                optim::adam(level, adam, step, penalty, grad_scale, grad, params, first, second)
+            Rule::Adam(step) => {
+                optim::adam(level, step, penalty, grad_scale, grad, params, first, second)
             }
-            Optimizer::AdaGrad(ada_grad) => {
+            Rule::AdaGrad(ada_grad) => {
                 optim::adagrad(level, ada_grad, penalty, grad_scale, grad, params, first)
             }
         }
