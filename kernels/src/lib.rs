@@ -8,6 +8,7 @@ pub mod activation;
 #[allow(unsafe_code)]
 pub mod dispatch;
 mod error;
+pub mod math;
 pub mod reduce;
 #[allow(unsafe_code)]
 pub mod simd;
