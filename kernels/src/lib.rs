@@ -9,6 +9,7 @@ pub mod activation;
 pub mod dispatch;
 mod error;
 pub mod optim;
+pub mod math;
 pub mod reduce;
 #[allow(unsafe_code)]
 pub mod simd;

@@ -184,6 +184,19 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         self.from_bits(self.xor_i32(self.to_bits(a), self.splat_i32(i32::MIN)))
     }
 
+    /// `a * 2^n` for whole `n` from -252 to 254, rounded once provided that `a` is 0 or its size lies
+    /// between 2^-16 and 2^16.
+    #[inline(always)]
+    fn scale(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        // 1.5 * 2^23 has nine low bits to spare: the sum holds n + 254 there. It is halved into two
+        // biased exponents, so that the first product is exact.
+        let n = self.to_bits(self.add(n, self.splat(12_582_912.0 + 254.0)));
+        let half = self.shr_i32::<1>(n);
+        let first = self.from_bits(self.shl_i32::<23>(half));
+        let second = self.from_bits(self.shl_i32::<23>(self.sub_i32(n, half)));
+        self.mul(self.mul(a, first), second)
+    }
+
     /// `magnitude` with its sign bit taken from `sign`.
     #[inline(always)]
     fn copysign(self, magnitude: Self::F32, sign: Self::F32) -> Self::F32 {

@@ -1,0 +1,138 @@
+//! Transcendental functions, element by element.
+//!
+//! Each is one function generic over [`Simd`]: a range reduction, a polynomial found by
+//! `kernels/scripts/minimax.py`, a reconstruction. There are no tables and no branches on data, so that the
+//! time does not depend on the values. The crate-internal forms on registers are in `generic`,
+//! for the kernels that fuse them.
+
+mod erf;
+mod exp;
+mod gelu;
+mod ln;
+mod sigmoid;
+mod softplus;
+mod tanh;
+
+use crate::Error;
+use crate::dispatch::stamp;
+use crate::error::check_len;
+use crate::simd::Simd;
+
+/// The functions on registers, for use inside other kernels.
+pub(crate) mod generic {
+    pub(crate) use super::erf::erf;
+    pub(crate) use super::exp::{exp, exp_m1};
+    pub(crate) use super::gelu::{gelu, gelu_with_derivative};
+    pub(crate) use super::ln::{ln, ln_1p};
+    pub(crate) use super::sigmoid::{sigmoid, silu, silu_with_derivative};
+    pub(crate) use super::softplus::softplus;
+    pub(crate) use super::tanh::tanh;
+}
+
+/// 1.5·2^23: a float of size below 2^22 added to it is rounded to a whole number, which is then in
+/// the low bits of the sum.
+pub(crate) const MAGIC: f32 = 12_582_912.0;
+
+/// A function of one f32, on registers.
+pub(crate) trait Function: Copy {
+    /// What the missing lanes of a tail hold: an argument that raises no exception.
+    const FILL: f32 = 0.0;
+
+    /// The function, lane by lane.
+    fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+}
+
+/// The polynomial with these coefficients, lowest power first, at `x`, by Horner's rule.
+#[inline(always)]
+pub(crate) fn horner<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
+    let mut rest = coefficients.iter().rev();
+    let mut y = s.splat(rest.next().copied().unwrap_or(0.0));
+    for c in rest {
+        y = s.mul_add(y, x, s.splat(*c));
+    }
+    y
+}
+
+stamp! {
+    /// `out = function(x)`, element by element.
+    pub(crate) fn map[F: Function](function: F, x: &[f32], out: &mut [f32]) -> Result<(), Error> = map_in;
+    /// `x = function(x)`, element by element.
+    pub(crate) fn map_in_place[F: Function](function: F, x: &mut [f32]) = map_in_place_in;
+}
+
+/// See [`map`].
+#[inline(always)]
+pub(crate) fn map_in<S: Simd, F: Function>(
+    s: S,
+    function: F,
+    x: &[f32],
+    out: &mut [f32],
+) -> Result<(), Error> {
+    check_len("out", out.len(), x.len())?;
+    let (chunks, tail) = s.chunks(x);
+    let (out_chunks, out_tail) = s.chunks_mut(out);
+    for (x, out) in chunks.iter().zip(out_chunks) {
+        s.store(function.apply(s, s.load(x)), out);
+    }
+    if !tail.is_empty() {
+        s.store_tail(function.apply(s, s.load_tail(tail, F::FILL)), out_tail);
+    }
+    Ok(())
+}
+
+/// See [`map_in_place`].
+#[inline(always)]
+pub(crate) fn map_in_place_in<S: Simd, F: Function>(s: S, function: F, x: &mut [f32]) {
+    let (chunks, tail) = s.chunks_mut(x);
+    for x in chunks {
+        s.store(function.apply(s, s.load(x)), x);
+    }
+    if !tail.is_empty() {
+        s.store_tail(function.apply(s, s.load_tail(tail, F::FILL)), tail);
+    }
+}
+
+/// Public entry points: `out[i] = f(x[i])`.
+macro_rules! entry_points {
+    ($($(#[$attr:meta])* $name:ident = $function:expr, $at:literal => $value:literal;)*) => {$(
+        $(#[$attr])*
+        ///
+        /// # Errors
+        /// [`Error::Length`] if `x` and `out` differ in length; `out` is then left as it was.
+        ///
+        /// ```
+        /// use slimfit_kernels::{Level, math};
+        ///
+        /// let mut out = [0.0];
+        #[doc = concat!("math::", stringify!($name), "(Level::detect(), &[", $at, "], &mut out)?;")]
+        #[doc = concat!("assert!((out[0] - ", $value, ").abs() < 1e-6);")]
+        /// # Ok::<(), slimfit_kernels::Error>(())
+        /// ```
+        pub fn $name(level: crate::Level, x: &[f32], out: &mut [f32]) -> Result<(), Error> {
+            map(level, $function, x, out)
+        }
+    )*};
+}
+
+entry_points! {
+    /// `exp(x)` of each element.
+    exp = exp::Exp, "1.0" => "2.718_281_8";
+    /// `exp(x) - 1` of each element, accurate near 0.
+    exp_m1 = exp::ExpM1, "1e-3" => "0.001_000_500_2";
+    /// Natural logarithm of each element.
+    ln = ln::Ln, "10.0" => "2.302_585_1";
+    /// `ln(1 + x)` of each element, accurate near 0.
+    ln_1p = ln::Ln1p, "1e-3" => "0.000_999_500_3";
+    /// Hyperbolic tangent of each element.
+    tanh = tanh::Tanh, "0.5" => "0.462_117_16";
+    /// The logistic function `1 / (1 + exp(-x))` of each element.
+    sigmoid = sigmoid::Sigmoid, "1.0" => "0.731_058_6";
+    /// The error function of each element.
+    erf = erf::Erf, "0.5" => "0.520_499_9";
+    /// `x · Φ(x)` of each element, with the normal distribution function Φ.
+    gelu = gelu::Gelu, "1.0" => "0.841_344_7";
+    /// `x · sigmoid(x)` of each element.
+    silu = sigmoid::Silu, "1.0" => "0.731_058_6";
+    /// `ln(1 + exp(x))` of each element.
+    softplus = softplus::Softplus, "1.0" => "1.313_261_7";
+}
