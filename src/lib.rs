@@ -1,2 +1,12 @@
 //! Trains small dense networks.
 #![cfg_attr(not(feature = "std"), no_std)]
+
+#[cfg(feature = "std")]
+pub mod batch;
+#[cfg(feature = "std")]
+pub mod dataset;
+mod error;
+#[cfg(feature = "std")]
+mod rng;
+
+pub use error::Error;
