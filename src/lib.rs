@@ -7,6 +7,10 @@ pub mod batch;
 pub mod dataset;
 mod error;
 #[cfg(feature = "std")]
+pub mod metrics;
+#[cfg(feature = "std")]
+pub mod preprocess;
+#[cfg(feature = "std")]
 mod rng;
 
 pub use error::Error;
