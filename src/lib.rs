@@ -3,6 +3,8 @@
 
 #[cfg(feature = "std")]
 pub mod batch;
+#[cfg(feature = "csv")]
+pub mod csv;
 #[cfg(feature = "std")]
 pub mod dataset;
 mod error;
