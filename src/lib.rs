@@ -22,9 +22,9 @@
 //! use slimfit::{Activation, FitOptions, Layer, Loss, Metric, Model};
 //!
 //! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/breast_cancer.csv");
-//! let mut data = slimfit::csv::read(path, &CsvOptions::new("diagnosis", Task::Classification))?;
+//! let mut data = slimfit::csv::read_path(path, &CsvOptions::new("diagnosis", Task::Classification))?;
 //! data.drop_missing();
-//! let (mut train, mut test) = data.split(0.2, 42, Stratify::Classes)?;
+//! let (mut train, mut test) = data.split(0.2, 42, Stratify::ByClass)?;
 //! let standardizer = Standardizer::fit(&train)?;
 //! standardizer.apply(&mut train)?;
 //! standardizer.apply(&mut test)?;
@@ -60,8 +60,8 @@
 //!
 //! # Features
 //!
-//! `std` (default): the trainer, parallel by rayon. `csv` (default): reads CSV files. Without both,
-//! the crate is `no_std` and uses no allocator.
+//! `std` (default): the trainer, parallel by rayon. `csv`: reads CSV files. Without both, the crate is
+//! `no_std` and uses no allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
