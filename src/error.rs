@@ -133,32 +133,32 @@ impl fmt::Display for Error {
                 write!(f, "could not start {threads} threads: {reason}")
             }
             Self::Empty { what } | Self::Task { what } => f.write_str(what),
-                    Self::Value { row, column, found, expected } => {
+            Self::Value { row, column, found, expected } => {
                 write!(f, "row {row} (from 0), column \"{column}\": {found} where {expected}")
             }
-                    Self::Class { row, column, found, classes } => write!(
+            Self::Class { row, column, found, classes } => write!(
                 f,
                 "row {row} (from 0), column \"{column}\": {found} is not a class index below \
                  {classes}"
             ),
-                    Self::OneClass { class, rows } => write!(
+            Self::OneClass { class, rows } => write!(
                 f,
                 "all {rows} rows are of the class \"{class}\": classification needs rows of two \
                  classes or more"
             ),
-                    Self::Duplicate { what, name } => write!(f, "the {what} \"{name}\" is there twice"),
-                    Self::Io { path, source } => write!(f, "{path}: {source}"),
-                    Self::NoColumn { path, name, columns } => {
+            Self::Duplicate { what, name } => write!(f, "the {what} \"{name}\" is there twice"),
+            Self::Io { path, source } => write!(f, "{path}: {source}"),
+            Self::NoColumn { path, name, columns } => {
                 write!(f, "{path}: there is no column \"{name}\"; there are")?;
                 for (index, column) in columns.iter().enumerate() {
                     write!(f, "{} \"{column}\"", if index == 0 { "" } else { "," })?;
                 }
                 Ok(())
             }
-                    Self::Cell { path, line, column, found, reason } => {
+            Self::Cell { path, line, column, found, reason } => {
                 write!(f, "{path}: line {line}, column \"{column}\": \"{found}\" {reason}")
             }
-                    Self::Table { path, reason } => write!(f, "{path}: {reason}"),
+            Self::Table { path, reason } => write!(f, "{path}: {reason}"),
         }
     }
 }
@@ -166,7 +166,7 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-                    Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } => Some(source),
             _ => None,
         }
     }

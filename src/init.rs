@@ -36,7 +36,13 @@ impl Initializer {
     }
 
     /// Draws the weights of a layer.
-    pub(crate) fn fill(self, inputs: usize, outputs: usize, rng: &mut impl Rng, weights: &mut [f32]) {
+    pub(crate) fn fill(
+        self,
+        inputs: usize,
+        outputs: usize,
+        rng: &mut impl Rng,
+        weights: &mut [f32],
+    ) {
         let fan = match self {
             Self::GlorotUniform | Self::GlorotNormal => (inputs + outputs) as f32,
             Self::HeUniform | Self::HeNormal => inputs as f32,

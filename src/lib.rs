@@ -96,14 +96,12 @@ pub use slimfit_kernels::{Error as KernelError, Level};
 pub use batch::BatchSize;
 #[cfg(feature = "std")]
 pub use error::Error;
+pub use executor::Executor;
 #[cfg(feature = "std")]
 pub use executor::Rayon;
-pub use executor::Executor;
 pub use init::Initializer;
 pub use mlp::{Batch, Layer, Mlp, OptimizerState, StepLoss, StepOptions, Workspace};
 pub use optimizer::Optimizer;
 pub use schedule::Schedule;
 #[cfg(feature = "std")]
-pub use train::{
-    EarlyStopping, EpochReport, Evaluation, FitOptions, History, Metric, Model,
-};
+pub use train::{EarlyStopping, EpochReport, Evaluation, FitOptions, History, Metric, Model};

@@ -269,9 +269,12 @@ impl<'a> Mlp<'a> {
         for layer in self.layers {
             let weights = rest.split_off_mut(..layer.weight_len()).unwrap_or_default();
             let biases = rest.split_off_mut(..layer.outputs).unwrap_or_default();
-            initializer
-                .unwrap_or(Initializer::for_activation(layer.activation))
-                .fill(layer.inputs, layer.outputs, rng, weights);
+            initializer.unwrap_or(Initializer::for_activation(layer.activation)).fill(
+                layer.inputs,
+                layer.outputs,
+                rng,
+                weights,
+            );
             biases.fill(0.0);
         }
         Ok(())
@@ -370,11 +373,16 @@ impl<'a> Mlp<'a> {
         self.check_workspace(workspace)?;
         let rows = self.check_features(features)?;
         if rows != workspace.rows {
-            return Err(Error::Length { what: "feature rows", expected: workspace.rows, found: rows });
+            return Err(Error::Length {
+                what: "feature rows",
+                expected: workspace.rows,
+                found: rows,
+            });
         }
         let Workspace { outputs, derivatives, gradient, scratch, .. } = workspace;
         let mut outputs = outputs.get(..rows * self.output_columns()).unwrap_or_default();
-        let mut derivatives = derivatives.get(..rows * self.derivative_columns()).unwrap_or_default();
+        let mut derivatives =
+            derivatives.get(..rows * self.derivative_columns()).unwrap_or_default();
         let mut gradient = &mut **gradient;
         let mut params = params;
         let (mut delta, mut delta_below) = (&mut *workspace.delta, &mut *workspace.delta_below);
@@ -421,7 +429,8 @@ impl<'a> Mlp<'a> {
                 let rhs = MatRef::new(weights, inputs, units)?.t();
                 let out = delta_below.get_mut(..rows * inputs).unwrap_or_default();
                 let c = MatMut::new(out, rows, inputs)?;
-                let epilogue = Epilogue::Derivative(below.activation, MatRef::new(saved, rows, inputs)?);
+                let epilogue =
+                    Epilogue::Derivative(below.activation, MatRef::new(saved, rows, inputs)?);
                 parallel::gemm(executor, dz, rhs, c, epilogue, scratch)?;
                 core::mem::swap(&mut delta, &mut delta_below);
             }
@@ -532,7 +541,9 @@ impl<'a> Mlp<'a> {
         let (b, scratch) = rest.split_at_mut(hidden);
         let (mut read, mut write) = (a, b);
         let layer_count = self.layers.len();
-        for (l, (layer, (weights, biases))) in self.layers.iter().zip(self.split_params(params)).enumerate() {
+        for (l, (layer, (weights, biases))) in
+            self.layers.iter().zip(self.split_params(params)).enumerate()
+        {
             let below =
                 if l == 0 { features } else { read.get(..rows * layer.inputs).unwrap_or_default() };
             let lhs = MatRef::new(below, rows, layer.inputs)?;
@@ -574,7 +585,10 @@ impl<'a> Mlp<'a> {
     }
 
     /// Each layer's weights and biases.
-    fn split_params<'p>(&self, mut params: &'p [f32]) -> impl Iterator<Item = (&'p [f32], &'p [f32])> {
+    fn split_params<'p>(
+        &self,
+        mut params: &'p [f32],
+    ) -> impl Iterator<Item = (&'p [f32], &'p [f32])> {
         self.layers.iter().map(move |layer| {
             let weights = params.split_off(..layer.weight_len()).unwrap_or_default();
             (weights, params.split_off(..layer.outputs).unwrap_or_default())
@@ -589,9 +603,13 @@ impl<'a> Mlp<'a> {
         self.layers.iter().filter(|layer| layer.saves_derivative()).map(|layer| layer.outputs).sum()
     }
 
-    fn check_params(&self, params: &[f32]) -> Result<(), Error> {
+    pub(crate) fn check_params(&self, params: &[f32]) -> Result<(), Error> {
         let (expected, found) = (self.parameter_len(), params.len());
-        if expected == found { Ok(()) } else { Err(Error::Length { what: "parameters", expected, found }) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(Error::Length { what: "parameters", expected, found })
+        }
     }
 
     /// A workspace may have been cut for another network.
@@ -615,12 +633,16 @@ impl<'a> Mlp<'a> {
         let whole = rows * self.inputs();
         if rows == 0 || whole != features.len() {
             let expected = if rows == 0 { self.inputs() } else { whole };
-            return Err(Error::Length { what: "features (whole rows)", expected, found: features.len() });
+            return Err(Error::Length {
+                what: "features (whole rows)",
+                expected,
+                found: features.len(),
+            });
         }
         Ok(rows)
     }
 
-    fn check_loss(&self, loss: Loss) -> Result<(), Error> {
+    pub(crate) fn check_loss(&self, loss: Loss) -> Result<(), Error> {
         if loss.link() == Link::Identity || self.last().activation == Activation::Identity {
             return Ok(());
         }

@@ -88,7 +88,10 @@ mod tests {
             (Schedule::Step { every: 1, factor: 1.5 }, "factor"),
             (Schedule::Step { every: 0, factor: 0.5 }, "epochs"),
         ] {
-            assert!(format!("{}", schedule.validate().unwrap_err()).contains(named), "{schedule:?}");
+            assert!(
+                format!("{}", schedule.validate().unwrap_err()).contains(named),
+                "{schedule:?}"
+            );
         }
     }
 }

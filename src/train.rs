@@ -11,15 +11,15 @@ use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::Penalty;
 use slimfit_kernels::{Error as KernelError, Level};
 
+use crate::Error;
 use crate::batch::{BatchSize, Batches};
 use crate::dataset::Dataset;
 use crate::executor::{Executor, Rayon};
+use crate::metrics::{self, Outputs};
 use crate::mlp::{Batch, Layer, Mlp, OptimizerState, StepOptions, Workspace};
 use crate::optimizer::Optimizer;
 use crate::rng::{self, Stream};
 use crate::schedule::Schedule;
-use crate::metrics::{self, Outputs};
-use crate::Error;
 
 /// Rows that one prediction pass takes at a time. A constant, so that the shapes of the products,
 /// and with them the bits, do not depend on the number of threads.
@@ -36,9 +36,8 @@ const PREDICT_PIECE: usize = 1 << 20;
 /// use std::ops::ControlFlow;
 ///
 /// let inputs = vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
-/// let names = vec!["a".to_string(), "b".to_string()];
 /// let classes = vec!["same".to_string(), "different".to_string()];
-/// let xor = Dataset::classification(inputs, names, vec![0.0, 1.0, 1.0, 0.0], "xor", classes)?;
+/// let xor = Dataset::classification(inputs, 2, &[0, 1, 1, 0], classes)?;
 ///
 /// let layers = [Layer::new(2, 8, Activation::Tanh), Layer::new(8, 1, Activation::Identity)];
 /// let mut model = Model::new(&layers, Loss::BinaryCrossEntropy, 1)?;
@@ -187,7 +186,12 @@ impl Model {
         mlp.check_loss(loss)?;
         if loss == Loss::BinaryCrossEntropy && mlp.outputs() != 1 {
             let (expected, found) = (1, mlp.outputs());
-            return Err(KernelError::Length { what: "outputs for a binary class", expected, found }.into());
+            return Err(KernelError::Length {
+                what: "outputs for a binary class",
+                expected,
+                found,
+            }
+            .into());
         }
         Ok(Self { layers: layers.to_vec(), loss, params, level: Level::detect() })
     }
@@ -371,8 +375,7 @@ impl<'f, E: Executor> Fit<'f, E> {
         let parameter_len = mlp.parameter_len();
         let optimizer_state = vec![0.0; options.optimizer.state_len(parameter_len)];
         let workspace = vec![0.0; mlp.workspace_len(rows, executor.threads())];
-        let validation =
-            validation.map(|data| Evaluator::new(&mlp, model.loss, data, &executor));
+        let validation = validation.map(|data| Evaluator::new(&mlp, model.loss, data, &executor));
         Ok(Self {
             options,
             executor,

@@ -172,12 +172,23 @@ const OPTIMIZERS: [Optimizer; 5] = [
     Optimizer::Sgd(Sgd { learning_rate: 0.1 }),
     Optimizer::Momentum(Momentum { learning_rate: 0.05, momentum: 0.9, nesterov: false }),
     Optimizer::Momentum(Momentum { learning_rate: 0.05, momentum: 0.9, nesterov: true }),
-    Optimizer::Adam(Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 }),
+    Optimizer::Adam(Adam {
+        learning_rate: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        decay: 0.01,
+    }),
     Optimizer::AdaGrad(AdaGrad { learning_rate: 0.05, epsilon: 1e-10 }),
 ];
 
 /// Parameters after some steps, as bits.
-fn train<E: slimfit::Executor>(executor: &E, net: &Net, options: &StepOptions, steps: usize) -> Vec<u32> {
+fn train<E: slimfit::Executor>(
+    executor: &E,
+    net: &Net,
+    options: &StepOptions,
+    steps: usize,
+) -> Vec<u32> {
     let mlp = net.mlp();
     let rows = 64;
     let x = noise(rows * mlp.inputs(), 3);
@@ -304,7 +315,13 @@ fn refusals_leave_the_parameters_alone() {
         (attempt(adam(|a| a.decay = -1.0), &x, &y, state_len, 0), "decay"),
         (attempt(StepOptions { clip_norm: Some(0.0), ..good }, &x, &y, state_len, 0), "clip_norm"),
         (
-            attempt(StepOptions { penalty: Penalty { l1: -1.0, l2: 0.0 }, ..good }, &x, &y, state_len, 0),
+            attempt(
+                StepOptions { penalty: Penalty { l1: -1.0, l2: 0.0 }, ..good },
+                &x,
+                &y,
+                state_len,
+                0,
+            ),
             "l1",
         ),
     ] {

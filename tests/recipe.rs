@@ -37,7 +37,8 @@ impl Recipe {
     }
 
     fn prepare(&self, seed: u64) -> Prepared {
-        let mut data = csv::read_path(self.path(), &CsvOptions::new(self.target, self.task)).unwrap();
+        let mut data =
+            csv::read_path(self.path(), &CsvOptions::new(self.target, self.task)).unwrap();
         data.drop_missing();
         let regression = self.task == Task::Regression;
         let stratify = if regression { Stratify::Off } else { Stratify::ByClass };

@@ -26,8 +26,8 @@ struct Trace {
 
 impl Trace {
     fn read(name: &str) -> Self {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/traces/{name}.safetensors"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/data/traces/{name}.safetensors"));
         let bytes = std::fs::read(path).unwrap();
         let (_, metadata): (usize, Metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         let config = &metadata.metadata().as_ref().unwrap()["config"];
@@ -36,8 +36,8 @@ impl Trace {
         let count = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
 
         let dims: Vec<usize> = config["dims"].as_array().unwrap().iter().map(count).collect();
-        let activations = config["acts"].as_array().unwrap().iter().map(|name| {
-            match name.as_str().unwrap() {
+        let activations =
+            config["acts"].as_array().unwrap().iter().map(|name| match name.as_str().unwrap() {
                 "relu" => Activation::Relu,
                 "tanh" => Activation::Tanh,
                 "sigmoid" => Activation::Sigmoid,
@@ -46,8 +46,7 @@ impl Trace {
                 "silu" => Activation::Silu,
                 "softplus" => Activation::Softplus,
                 other => panic!("activation {other}"),
-            }
-        });
+            });
         let layers = dims
             .windows(2)
             .zip(activations.chain([Activation::Identity]))
@@ -84,7 +83,13 @@ impl Trace {
         let penalty = Penalty { l1: number(&config["l1"]), l2: number(&config["l2"]) };
         let clip_norm = config["clip"].as_f64().map(|clip| clip as f32);
         let options = StepOptions { loss, optimizer, penalty, clip_norm };
-        Self { layers, options, batch: count(&config["batch"]), steps: count(&config["steps"]), bytes }
+        Self {
+            layers,
+            options,
+            batch: count(&config["batch"]),
+            steps: count(&config["steps"]),
+            bytes,
+        }
     }
 
     fn tensor(&self, name: &str) -> Vec<f32> {
