@@ -658,7 +658,13 @@ impl<'a> Mlp<'a> {
         if expected != found {
             return Err(Error::Length { what: "optimizer state", expected, found });
         }
-        Ok(())
+        // `clip_scale` would say so too, but under its own name and after the work.
+        match options.clip_norm {
+            Some(limit) if !(limit > 0.0) => {
+                Err(Error::Parameter { what: "clip_norm", expected: "above 0", found: limit })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
