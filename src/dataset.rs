@@ -260,13 +260,13 @@ impl Dataset {
         find_not_finite(&self.targets, &self.target_names)
     }
 
-    /// Whether two classes or more have rows.
+    /// Whether two classes or more have rows; a regression passes.
     ///
     /// # Errors
-    /// [`Error::Task`] for a regression, [`Error::Empty`] without rows, [`Error::OneClass`].
+    /// [`Error::Empty`] without rows, [`Error::OneClass`].
     pub fn check_classes(&self) -> Result<(), Error> {
         if !self.is_classification() {
-            return Err(Error::Task { what: "this data set is for regression: it has no classes" });
+            return Ok(());
         }
         let counts = self.class_counts();
         let mut present = counts.iter().zip(&self.classes).filter(|(count, _)| **count > 0);
@@ -288,7 +288,7 @@ impl Dataset {
             return Err(NO_ROWS);
         }
         self.check_finite()?;
-        if self.is_classification() { self.check_classes() } else { Ok(()) }
+        self.check_classes()
     }
 
     /// The rows with these indices, in their order; an index may be there more than once.
@@ -311,8 +311,8 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Setting`] if the fraction does not lie between 0 and 1, [`Error::Empty`] if a part
-    /// would have no rows. Stratified also as [`Dataset::check_classes`], and [`Error::Value`] if
-    /// a target is missing.
+    /// would have no rows. Stratified also [`Error::Task`] for a regression, [`Error::OneClass`],
+    /// and [`Error::Value`] if a target is missing.
     pub fn split(
         &self,
         test_fraction: f64,
@@ -338,6 +338,11 @@ impl Dataset {
                 (test.to_vec(), train.to_vec())
             }
             Stratify::ByClass => {
+                if !self.is_classification() {
+                    return Err(Error::Task {
+                        what: "a regression has no classes to stratify a split by",
+                    });
+                }
                 self.check_classes()?;
                 find_not_finite(&self.targets, &self.target_names)?;
                 let mut quotas = stratified_quotas(&self.class_counts(), test_fraction, wanted);

@@ -183,7 +183,7 @@ fn splits_that_make_no_sense_are_refused() {
     let regression = Dataset::regression(vec![0.0; 4], 1, vec![0.0; 4]).unwrap();
     says(
         regression.split(0.5, 0, Stratify::ByClass),
-        "this data set is for regression: it has no classes",
+        "a regression has no classes to stratify a split by",
     );
     let missing = Dataset::new(
         vec![0.0; 4],
