@@ -8,8 +8,9 @@ pub mod activation;
 #[allow(unsafe_code)]
 pub mod dispatch;
 mod error;
-pub mod optim;
+pub mod loss;
 pub mod math;
+pub mod optim;
 pub mod reduce;
 #[allow(unsafe_code)]
 pub mod simd;
