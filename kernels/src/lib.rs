@@ -8,6 +8,7 @@ pub mod activation;
 #[allow(unsafe_code)]
 pub mod dispatch;
 mod error;
+pub mod loss;
 pub mod math;
 pub mod optim;
 pub mod reduce;

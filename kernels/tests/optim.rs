@@ -260,14 +260,14 @@ fn penalties_and_norms_against_f64() {
             let additions = (len.min(16_384) / 64 + 14) as f64;
             for level in Level::available() {
                 let what = format!("{penalty:?} of {len} at {level}");
-                let found = optim::penalty(level, &w, penalty);
+                let found = optim::penalty(level, &w, penalty).unwrap();
                 close(found, expected, additions * U * expected, &what);
                 let found = optim::gradient_sum_squares(level, &grad, &w, penalty).unwrap();
                 close(found, squares, additions * U * parts, &what);
             }
             same_bits("penalty", false, |level| {
                 let squares = optim::gradient_sum_squares(level, &grad, &w, penalty).unwrap();
-                vec![optim::penalty(level, &w, penalty), squares]
+                vec![optim::penalty(level, &w, penalty).unwrap(), squares]
             });
         }
     }
@@ -277,8 +277,8 @@ fn penalties_and_norms_against_f64() {
         assert_eq!(squares(2.0, 0.0), 4.0);
         assert!(squares(f32::NAN, 1.0).is_nan());
         assert!(squares(1.0, f32::NAN).is_nan());
-        assert!(optim::penalty(level, &[f32::NAN], l1).is_nan());
-        assert_eq!(optim::penalty(level, &[f32::NAN], Penalty::NONE), 0.0);
+        assert!(optim::penalty(level, &[f32::NAN], l1).unwrap().is_nan());
+        assert_eq!(optim::penalty(level, &[f32::NAN], Penalty::NONE), Ok(0.0));
     }
 }
 
@@ -329,6 +329,7 @@ fn bad_settings_are_refused_and_nothing_written() {
         }
         let penalty = Penalty { l1: bad, l2: 0.0 };
         assert!(optim::gradient_sum_squares(Level::PORTABLE, &[], &[], penalty).is_err());
+        assert!(optim::penalty(Level::PORTABLE, &[], penalty).is_err());
     }
     cases.push((M(Momentum { momentum: 1.0, ..Default::default() }), none));
     cases.push((A(AdaGrad { epsilon: 0.0, ..Default::default() }), none));

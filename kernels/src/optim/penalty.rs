@@ -36,14 +36,17 @@ impl Penalty {
 stamp! {
     /// The penalty of some weights, l1·Σ|w| + l2·Σw², summed in the order of [`crate::reduce`].
     ///
+    /// # Errors
+    /// [`Error::Parameter`] for a negative, infinite or NaN strength.
+    ///
     /// ```
     /// use slimfit_kernels::{Level, optim};
     ///
     /// let penalty = optim::Penalty { l1: 0.5, l2: 0.25 };
-    /// assert_eq!(optim::penalty(Level::detect(), &[2.0, -4.0], penalty), 3.0 + 5.0);
+    /// assert_eq!(optim::penalty(Level::detect(), &[2.0, -4.0], penalty)?, 3.0 + 5.0);
+    /// # Ok::<(), slimfit_kernels::Error>(())
     /// ```
-    #[must_use]
-    pub fn penalty(weights: &[f32], penalty: Penalty) -> f32 = penalty_in;
+    pub fn penalty(weights: &[f32], penalty: Penalty) -> Result<f32, Error> = penalty_in;
 
     /// Sum of the squares of the gradient with the penalty's part: Σ(gradient + l1·sign(w) +
     /// 2·l2·w)², in the order of [`crate::reduce`]. Add those of all layers, then [`clip_scale`].
@@ -84,8 +87,9 @@ pub fn clip_scale(sum_squares: f32, max_norm: f32) -> Result<f32, Error> {
 }
 
 #[inline(always)]
-fn penalty_in<S: Simd>(s: S, weights: &[f32], penalty: Penalty) -> f32 {
-    if penalty.is_none() { 0.0 } else { sum_terms(s, PenaltyTerm(penalty), weights, weights) }
+fn penalty_in<S: Simd>(s: S, weights: &[f32], penalty: Penalty) -> Result<f32, Error> {
+    penalty.check()?;
+    Ok(if penalty.is_none() { 0.0 } else { sum_terms(s, PenaltyTerm(penalty), weights, weights) })
 }
 
 #[inline(always)]
