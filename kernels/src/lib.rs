@@ -8,6 +8,8 @@ pub mod activation;
 #[allow(unsafe_code)]
 pub mod dispatch;
 mod error;
+#[allow(unsafe_code)]
+pub mod gemm;
 pub mod loss;
 pub mod math;
 pub mod optim;

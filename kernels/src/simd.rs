@@ -44,6 +44,15 @@ mod sealed {
 }
 use sealed::Sealed;
 
+/// Code that is compiled once for each instruction set as a function of its own: see
+/// [`Simd::call`].
+pub trait Kernel {
+    /// What it returns.
+    type Output;
+    /// The code; `#[inline(always)]` like everything generic over `S`.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
 /// The vector operations of one instruction set; see the [module](self) for the contracts.
 pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// A register of [`Self::LANES`] f32.
@@ -68,6 +77,10 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
 
     /// The token of half the width, whose instructions this one implies.
     fn half(self) -> Self::Half;
+
+    /// Runs `kernel` as a function of its own, not inlined, with the instructions of this token.
+    /// For bodies that would make one function too large together.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// Splits `x` into whole chunks and a tail shorter than [`Self::LANES`].
     fn chunks(self, x: &[f32]) -> (&[Self::Chunk], &[f32]);
@@ -105,6 +118,21 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// # Safety
     /// `n <= LANES`, and `ptr` is valid for writing `n` f32.
     unsafe fn store_ptr_first(self, v: Self::F32, ptr: *mut f32, n: usize);
+    /// Writes the transpose of the `rows` x `cols` matrix at `src` to `dst`: `cols` rows of
+    /// [`Self::LANES`] values, of which those from `rows` on are zero.
+    ///
+    /// # Safety
+    /// `rows <= LANES`, `cols <= LANES`; every row `src + i * src_stride` is valid for reading
+    /// `cols` f32, and every row `dst + j * dst_stride` for writing [`Self::LANES`].
+    unsafe fn transpose_ptr(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    );
     /// Asks for the cache line at `ptr`, which may be any address.
     fn prefetch(self, ptr: *const f32);
 

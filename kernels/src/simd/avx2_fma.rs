@@ -7,12 +7,13 @@ use core::arch::x86_64::{
     _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
     _mm256_cmp_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
     _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_sll_epi32, _mm256_sqrt_ps, _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32,
-    _mm256_sub_ps, _mm256_xor_si256,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps,
+    _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps,
+    _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
-use super::{BLOCK, Sealed, Simd};
+use super::{BLOCK, Kernel, Sealed, Simd};
 
 /// Proof that AVX2 and FMA are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,17 @@ impl Simd for Avx2Fma {
     }
 
     #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma")]
+        fn call<K: Kernel>(token: Avx2Fma, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: the token proves the features that the function is compiled for.
+        unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
     fn chunks(self, x: &[f32]) -> (&[[f32; LANES]], &[f32]) {
         x.as_chunks()
     }
@@ -153,6 +165,49 @@ impl Simd for Avx2Fma {
     unsafe fn store_ptr_first(self, v: __m256, ptr: *mut f32, n: usize) {
         // SAFETY: AVX by the token; only the n lanes that the caller vouches for are written.
         unsafe { _mm256_maskstore_ps(ptr, self.first(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn transpose_ptr(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
+        let mut v = [self.splat(0.0); LANES];
+        for (i, v) in v.iter_mut().enumerate() {
+            if i < rows {
+                // SAFETY: the caller vouches for `cols <= LANES` values in each of `rows` rows.
+                *v = unsafe { self.load_ptr_first(src.wrapping_add(i * src_stride), cols) };
+            }
+        }
+        // Three rounds, each pairs registers 1, 2, 4 apart and swaps the off-diagonal quarters of
+        // the 2 x 2 blocks of that size.
+        let t = v;
+        for i in [0, 2, 4, 6] {
+            v[i] = proven!(_mm256_unpacklo_ps(t[i], t[i + 1]));
+            v[i + 1] = proven!(_mm256_unpackhi_ps(t[i], t[i + 1]));
+        }
+        let t = v;
+        for i in [0, 4] {
+            for (half, j) in [(i, 0), (i + 1, 2)] {
+                v[i + j] = proven!(_mm256_shuffle_ps::<0x44>(t[half], t[half + 2]));
+                v[i + j + 1] = proven!(_mm256_shuffle_ps::<0xee>(t[half], t[half + 2]));
+            }
+        }
+        let t = v;
+        for i in 0..4 {
+            v[i] = proven!(_mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]));
+            v[i + 4] = proven!(_mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]));
+        }
+        for (j, v) in v.iter().enumerate() {
+            if j < cols {
+                // SAFETY: the caller vouches for LANES values in each of `cols` rows.
+                unsafe { self.store_ptr(*v, dst.wrapping_add(j * dst_stride)) }
+            }
+        }
     }
     #[inline(always)]
     fn prefetch(self, ptr: *const f32) {

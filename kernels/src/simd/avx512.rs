@@ -7,11 +7,12 @@ use core::arch::x86_64::{
     _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps,
     _mm512_mask_blend_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
     _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_scalef_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_sll_epi32, _mm512_sqrt_ps, _mm512_sra_epi32,
-    _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_sll_epi32,
+    _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
-use super::{Avx2Fma, BLOCK, Sealed, Simd};
+use super::{Avx2Fma, BLOCK, Kernel, Sealed, Simd};
 
 /// Proof that AVX-512 F, VL, BW and DQ are there, and with them AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn half(self) -> Avx2Fma {
         self.half
+    }
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+        fn call<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: the token proves the features that the function is compiled for.
+        unsafe { call(self, kernel) }
     }
 
     #[inline(always)]
@@ -122,6 +134,58 @@ impl Simd for Avx512 {
     unsafe fn store_ptr_first(self, v: __m512, ptr: *mut f32, n: usize) {
         // SAFETY: AVX-512 by the token; only the n lanes that the caller vouches for are written.
         unsafe { _mm512_mask_storeu_ps(ptr, first(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn transpose_ptr(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
+        let mut v = [self.splat(0.0); LANES];
+        for (i, v) in v.iter_mut().enumerate() {
+            if i < rows {
+                // SAFETY: the caller vouches for `cols <= LANES` values in each of `rows` rows.
+                *v = unsafe { self.load_ptr_first(src.wrapping_add(i * src_stride), cols) };
+            }
+        }
+        // Within each quarter register four rows make a 4 x 4 transpose, in two rounds; then the
+        // quarters, as elements of a 4 x 4 matrix of quarters, are transposed in two more.
+        let t = v;
+        for i in [0, 2, 4, 6, 8, 10, 12, 14] {
+            v[i] = proven!(_mm512_unpacklo_ps(t[i], t[i + 1]));
+            v[i + 1] = proven!(_mm512_unpackhi_ps(t[i], t[i + 1]));
+        }
+        let t = v;
+        for i in [0, 4, 8, 12] {
+            for (half, j) in [(i, 0), (i + 1, 2)] {
+                v[i + j] = proven!(_mm512_shuffle_ps::<0x44>(t[half], t[half + 2]));
+                v[i + j + 1] = proven!(_mm512_shuffle_ps::<0xee>(t[half], t[half + 2]));
+            }
+        }
+        let t = v;
+        for i in 0..4 {
+            for (j, pair) in [(0, i), (8, i + 8)] {
+                v[i + j] = proven!(_mm512_shuffle_f32x4::<0x88>(t[pair], t[pair + 4]));
+                v[i + j + 4] = proven!(_mm512_shuffle_f32x4::<0xdd>(t[pair], t[pair + 4]));
+            }
+        }
+        let t = v;
+        for i in 0..4 {
+            for j in [0, 4] {
+                v[i + j] = proven!(_mm512_shuffle_f32x4::<0x88>(t[i + j], t[i + j + 8]));
+                v[i + j + 8] = proven!(_mm512_shuffle_f32x4::<0xdd>(t[i + j], t[i + j + 8]));
+            }
+        }
+        for (j, v) in v.iter().enumerate() {
+            if j < cols {
+                // SAFETY: the caller vouches for LANES values in each of `cols` rows.
+                unsafe { self.store_ptr(*v, dst.wrapping_add(j * dst_stride)) }
+            }
+        }
     }
     #[inline(always)]
     fn prefetch(self, ptr: *const f32) {

@@ -6,7 +6,7 @@
 
 use wide::{f32x8, i32x8};
 
-use super::{BLOCK, Sealed, Simd};
+use super::{BLOCK, Kernel, Sealed, Simd};
 
 /// Token of the portable back end; always available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,15 @@ impl Simd for Portable {
     #[inline(always)]
     fn half(self) -> Self {
         self
+    }
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
+        fn call<K: Kernel>(token: Portable, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        call(self, kernel)
     }
 
     #[inline(always)]
@@ -101,6 +110,27 @@ impl Simd for Portable {
             if i < n {
                 // SAFETY: the caller vouches for n writable f32, and i < n.
                 unsafe { ptr.add(i).write(lane) }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose_ptr(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
+        for j in 0..cols {
+            for i in 0..LANES {
+                // SAFETY: the caller vouches for `cols` values in each of `rows` source rows and
+                // for LANES values in each of `cols` target rows.
+                unsafe {
+                    let value = if i < rows { src.add(i * src_stride + j).read() } else { 0.0 };
+                    dst.add(j * dst_stride + i).write(value);
+                }
             }
         }
     }

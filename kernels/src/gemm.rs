@@ -1,0 +1,310 @@
+//! General matrix product, C <- alpha A B + beta C, with what a dense layer does next.
+//!
+//! C is m x n, A (`lhs`) is m x k, B (`rhs`) is k x n: strided views, so that a transpose costs no
+//! copy. An [`Epilogue`] adds a bias, applies an activation or multiplies by its derivative before
+//! C leaves the cache. Nothing is allocated: [`scratch_len`] says how much the caller lends.
+//!
+//! # Order of summation
+//!
+//! The order in which the k products of an element are added follows from (m, n, k) alone; the
+//! [`Plan`] holds it. Nothing else enters: no instruction set, no stride, no number of threads. So
+//! all fused levels give the same bits, and a part of C computed by [`gemm_part`] has the bits it
+//! has in the whole.
+//!
+//! - In general k is cut into the fewest even blocks of at most 512. A block is one chain of
+//!   multiply-adds from zero, and the blocks are added to C one after another.
+//! - If C has so few elements that one chain would wait for itself (one row, or fewer than four
+//!   vectors of sixteen), a block is four chains, p modulo four, added in pairs.
+//! - If C has one column, an element is a dot product over the sixteen virtual lanes of
+//!   [`crate::simd`].
+//!
+//! Each element is `alpha * sum`, or one fused multiply-add `alpha * sum + beta * c` (`beta * c`
+//! rounded first) if beta is not zero; later blocks use 1 for beta. The error of an element is
+//! bounded by `(min(k, 512) + k / 512 + 3) * 2^-24 * Σ |alpha a b|`, plus the rounding of beta c.
+//!
+//! # Special values
+//!
+//! NaN and infinities in A and B spread as in the sum; zero times infinity is NaN. If `beta` is
+//! zero, C is not read, and a NaN in it vanishes. If `alpha` is zero or k is, A and B are not read,
+//! and C <- beta C, followed by the epilogue.
+//!
+//! # How it is fast
+//!
+//! `microkernel` keeps a tile of C in registers, up to 12 x 32 or 9 x 48 for AVX-512. A and B are
+//! read where they lie; `packing` copies them only if a transpose or the stride asks for it.
+//! `blocking` cuts the product such that A stays in the second-level cache. `column` is for a
+//! single column, `epilogue` for what follows.
+
+mod blocking;
+mod column;
+mod epilogue;
+mod microkernel;
+mod packing;
+
+use crate::activation::Activation;
+use crate::dispatch::stamp;
+use crate::simd::Simd;
+use crate::{Error, Level, MatMut, MatRef};
+use blocking::Problem;
+use epilogue::After;
+use microkernel::Finish;
+use packing::Source;
+
+/// What is done to each element of `alpha A B + beta C` before it is stored.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Epilogue<'a> {
+    /// Nothing.
+    None,
+    /// Adds one value a column: length n.
+    Bias(&'a [f32]),
+    /// Adds one value a column, then applies the activation: the forward pass of a layer.
+    BiasActivation(&'a [f32], Activation),
+    /// Multiplies by the derivative of the activation, taken from what the forward pass saved (see
+    /// [`Activation::saves`]), a matrix of the shape of C: the backward pass.
+    Derivative(Activation, MatRef<'a>),
+}
+
+/// The order of summation of a product, which depends on its shape alone.
+///
+/// Parts of C have the bits of the whole if each is computed by [`gemm_part`] with the plan of the
+/// whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    m: usize,
+    n: usize,
+    k: usize,
+    order: Order,
+}
+
+/// How the products of one element are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Blocks of k, each of one chain.
+    Chain,
+    /// Blocks of k, each of four chains.
+    Split,
+    /// Sixteen virtual lanes.
+    Lanes,
+}
+
+impl Plan {
+    /// The plan of a product of shape m x n with k products an element.
+    #[must_use]
+    pub const fn new(m: usize, n: usize, k: usize) -> Self {
+        let order = if n <= 1 {
+            Order::Lanes
+        } else if m <= 1 || m < 4 && m * n.div_ceil(16) < 4 {
+            Order::Split
+        } else {
+            Order::Chain
+        };
+        Self { m, n, k, order }
+    }
+
+    /// Length of the blocks of k.
+    const fn kc(self) -> usize {
+        let blocks = self.k.div_ceil(blocking::KC);
+        if blocks == 0 { 1 } else { self.k.div_ceil(blocks) }
+    }
+}
+
+/// Length of the scratch slice for a product of shape m x n with k products an element, in f32.
+///
+/// It never falls when one of the three grows: what serves the largest serves all. 33 000 at most
+/// where one of m < 48, n < 128, k < 128 holds, 162 000 for any shape.
+#[must_use]
+pub const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
+    blocking::scratch_len(m, n, k)
+}
+
+/// C <- epilogue(alpha A B + beta C).
+///
+/// `lhs` is m x k, `rhs` k x n, `c` m x n, `scratch` has at least [`scratch_len`]`(m, n, k)`
+/// elements, whose values before do not matter and after are unspecified. See the [module](self)
+/// for special values and the order of summation.
+///
+/// ```
+/// use slimfit_kernels::activation::Activation;
+/// use slimfit_kernels::gemm::{Epilogue, gemm, scratch_len};
+/// use slimfit_kernels::{Level, MatMut, MatRef};
+///
+/// let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 x 3
+/// let w = [1.0, 0.0, 0.0, 1.0, -1.0, -1.0]; // 3 x 2
+/// let mut y = [f32::NAN; 4];
+/// let mut scratch = [0.0; scratch_len(2, 2, 3)];
+/// gemm(
+///     Level::detect(),
+///     1.0,
+///     MatRef::new(&x, 2, 3)?,
+///     MatRef::new(&w, 3, 2)?,
+///     0.0,
+///     MatMut::new(&mut y, 2, 2)?,
+///     Epilogue::BiasActivation(&[0.5, 3.0], Activation::Relu),
+///     &mut scratch,
+/// )?;
+/// assert_eq!(y, [0.0, 2.0, 0.0, 2.0]);
+/// # Ok::<(), slimfit_kernels::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Shape`] or [`Error::Length`] if the shapes do not fit together or `scratch` is too
+/// short. C is then as it was.
+pub fn gemm(
+    level: Level,
+    alpha: f32,
+    lhs: MatRef<'_>,
+    rhs: MatRef<'_>,
+    beta: f32,
+    c: MatMut<'_>,
+    epilogue: Epilogue<'_>,
+    scratch: &mut [f32],
+) -> Result<(), Error> {
+    let plan = Plan::new(c.rows(), c.cols(), lhs.cols());
+    gemm_part(level, plan, alpha, lhs, rhs, beta, c, epilogue, scratch)
+}
+
+/// A part of a product: some rows or columns of C, with the bits they have in the whole.
+///
+/// `plan` is made from the shape of the whole. `lhs` holds the rows of A, `rhs` the columns of B, the
+/// epilogue the values that belong to the part; k is that of the whole. `scratch` is as for
+/// [`gemm`], by the shape of the part.
+///
+/// ```
+/// use slimfit_kernels::gemm::{Epilogue, Plan, gemm, gemm_part, scratch_len};
+/// use slimfit_kernels::{Level, MatMut, MatRef};
+///
+/// let (a, b) = ([0.1; 5 * 3], [0.7; 3 * 4]);
+/// let (lhs, rhs) = (MatRef::new(&a, 5, 3)?, MatRef::new(&b, 3, 4)?);
+/// let mut scratch = [0.0; scratch_len(5, 4, 3)];
+/// let (mut whole, mut parts) = ([0.0; 20], [0.0; 20]);
+/// let level = Level::detect();
+/// let c = MatMut::new(&mut whole, 5, 4)?;
+/// gemm(level, 1.0, lhs, rhs, 0.0, c, Epilogue::None, &mut scratch)?;
+///
+/// let plan = Plan::new(5, 4, 3);
+/// let (above, below) = MatMut::new(&mut parts, 5, 4)?.split_at_row(2)?;
+/// for (c, lhs) in [(above, lhs.row_range(0, 2)?), (below, lhs.row_range(2, 3)?)] {
+///     gemm_part(level, plan, 1.0, lhs, rhs, 0.0, c, Epilogue::None, &mut scratch)?;
+/// }
+/// assert_eq!(whole, parts);
+/// # Ok::<(), slimfit_kernels::Error>(())
+/// ```
+///
+/// # Errors
+/// As for [`gemm`], and if the part does not fit into the plan.
+pub fn gemm_part(
+    level: Level,
+    plan: Plan,
+    alpha: f32,
+    lhs: MatRef<'_>,
+    rhs: MatRef<'_>,
+    beta: f32,
+    mut c: MatMut<'_>,
+    epilogue: Epilogue<'_>,
+    scratch: &mut [f32],
+) -> Result<(), Error> {
+    let ((m, n), k) = (c.shape(), lhs.cols());
+    check_shape("lhs", lhs.shape(), (m, k))?;
+    check_shape("rhs", rhs.shape(), (k, n))?;
+    if m > plan.m || n > plan.n {
+        return Err(Error::Shape {
+            what: "part of C, at most",
+            expected: (plan.m, plan.n),
+            found: (m, n),
+        });
+    }
+    if k != plan.k {
+        return Err(Error::Length { what: "columns of lhs", expected: plan.k, found: k });
+    }
+    let mut floor = f32::NEG_INFINITY;
+    let mut after = After::None;
+    let mut bias = core::ptr::null();
+    match epilogue {
+        Epilogue::None => {}
+        Epilogue::Bias(values) | Epilogue::BiasActivation(values, _) => {
+            crate::error::check_len("bias", values.len(), n)?;
+            bias = values.as_ptr();
+            match epilogue {
+                Epilogue::BiasActivation(_, Activation::Relu) => floor = 0.0,
+                Epilogue::BiasActivation(_, Activation::Identity) | Epilogue::Bias(_) => {}
+                Epilogue::BiasActivation(_, activation) => after = After::Forward(activation),
+                _ => {}
+            }
+        }
+        Epilogue::Derivative(activation, saved) => {
+            check_shape("saved", saved.shape(), (m, n))?;
+            if activation != Activation::Identity {
+                after = After::Backward(activation, source(saved));
+            }
+        }
+    }
+    let needed = scratch_len(m, n, k);
+    if scratch.len() < needed {
+        return Err(Error::Length { what: "scratch", expected: needed, found: scratch.len() });
+    }
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    let (out_row, out_col) = (stride(c.row_stride(), m), stride(c.col_stride(), n));
+    let problem = Problem {
+        m,
+        n,
+        k: if alpha == 0.0 { 0 } else { k },
+        kc: plan.kc(),
+        split: plan.order == Order::Split,
+        lhs: source(lhs),
+        rhs: source(rhs),
+        out: c.data_mut().as_mut_ptr(),
+        out_row,
+        out_col,
+        finish: Finish { alpha, beta, bias, floor },
+        after,
+        scratch: scratch.as_mut_ptr(),
+    };
+    compute(level, &problem, plan.order);
+    Ok(())
+}
+
+/// `Ok` if a matrix has the shape it should have.
+fn check_shape(
+    what: &'static str,
+    found: (usize, usize),
+    expected: (usize, usize),
+) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::Shape { what, expected, found }) }
+}
+
+/// The view as a pointer and strides.
+fn source(view: MatRef<'_>) -> Source {
+    Source {
+        ptr: view.data().as_ptr(),
+        row: stride(view.row_stride(), view.rows()),
+        col: stride(view.col_stride(), view.cols()),
+    }
+}
+
+/// The stride of `count` elements: what stands for a single one does not matter, and may be huge.
+const fn stride(stride: usize, count: usize) -> usize {
+    if count > 1 { stride } else { 1 }
+}
+
+stamp! {
+    fn compute(problem: &Problem, order: Order) = compute_in;
+}
+
+#[inline(always)]
+fn compute_in<S: Simd>(s: S, problem: &Problem, order: Order) {
+    // SAFETY: `gemm_part` made the problem from views, which lie in their slices by construction,
+    // after checking their shapes and the lengths of bias, saved matrix and scratch; the one it
+    // writes to is a mutable borrow, so that it overlaps none of the others, and it is not empty.
+    unsafe {
+        if problem.k == 0 {
+            blocking::scale(s, problem);
+        } else if order == Order::Lanes {
+            column::run(s, problem);
+        } else {
+            blocking::run(s, problem);
+        }
+    }
+}

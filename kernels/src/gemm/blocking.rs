@@ -1,0 +1,350 @@
+//! The loops around the microkernel, after Goto & van de Geijn (2008) and BLIS (Van Zee & van de
+//! Geijn 2015), with one change: B is packed, where it has to be, a panel at a time.
+//!
+//! ```text
+//! for each block of k           kc, in the plan: it fixes the order of summation
+//!   for each block of rows      MC rows of A: they stay in L2; packed if their stride aliases
+//!     for each panel of columns nv vectors of B: packed if transposed or if its stride aliases
+//!       for each tile of rows   mr rows: the microkernel
+//! ```
+//!
+//! A panel packed for one block of rows is packed again for the next. This costs a copy for every
+//! MC rows, below one per cent of the arithmetic, reads what BLIS would read from a packed B just
+//! the same, and needs a hundred kilobytes of scratch where a packed B needs megabytes.
+//!
+//! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
+//! of six, since a short tile waits for its own multiply-adds.
+
+use super::epilogue::{self, After};
+use super::microkernel::{
+    self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
+};
+use super::packing::{self, Source};
+use crate::simd::Simd;
+
+/// Largest block of k.
+pub(super) const KC: usize = 512;
+/// Largest block of rows: with KC, half a megabyte of A.
+pub(super) const MC: usize = 252;
+
+/// Row strides that are a multiple of this many f32 map all rows to few cache sets.
+const ALIAS: usize = 512;
+/// Below these, aliasing rows are too few to matter, and A is not packed.
+const PACK_MIN_ROWS: usize = 48;
+const PACK_MIN_COLS: usize = 128;
+const PACK_MIN_K: usize = 128;
+
+/// `min`, for const functions.
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
+/// f32 that [`run`] may pack a panel of B into.
+const fn rhs_scratch(n: usize, k: usize) -> usize {
+    min(k, KC) * min(n, MAX_COLS).next_multiple_of(16)
+}
+
+/// f32 that [`run`] may pack a block of A into.
+const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
+    if m >= PACK_MIN_ROWS && n >= PACK_MIN_COLS && k >= PACK_MIN_K {
+        min(m, MC) * min(k, KC)
+    } else {
+        0
+    }
+}
+
+/// f32 of scratch for a product of this shape.
+pub(super) const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
+    if m == 0 || n <= 1 { 0 } else { rhs_scratch(n, k) + lhs_scratch(m, n, k) }
+}
+
+/// `total` dealt out to `parts` parts that differ by one at most, the larger first.
+#[derive(Clone, Copy)]
+struct Deal {
+    small: usize,
+    larger: usize,
+}
+
+impl Deal {
+    /// As few parts as possible, none above `max`.
+    #[inline(always)]
+    fn new(total: usize, max: usize) -> (Self, usize) {
+        let parts = total.div_ceil(max);
+        (Self { small: total / parts, larger: total % parts }, parts)
+    }
+
+    /// Length of part `i`.
+    #[inline(always)]
+    fn part(self, i: usize) -> usize {
+        self.small + usize::from(i < self.larger)
+    }
+}
+
+/// A product to compute; all pointers are at the first element.
+#[derive(Clone, Copy)]
+pub(super) struct Problem {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    /// Block of k; 0 < kc <= [`KC`].
+    pub(super) kc: usize,
+    /// Several chains an element.
+    pub(super) split: bool,
+    pub(super) lhs: Source,
+    pub(super) rhs: Source,
+    pub(super) out: *mut f32,
+    pub(super) out_row: usize,
+    pub(super) out_col: usize,
+    pub(super) finish: Finish,
+    /// What follows on finished elements.
+    pub(super) after: After,
+    /// [`scratch_len`] f32.
+    pub(super) scratch: *mut f32,
+}
+
+/// Whether rows `stride` apart fall onto few cache sets.
+#[inline(always)]
+fn aliases(stride: usize) -> bool {
+    stride >= ALIAS && stride.is_multiple_of(ALIAS)
+}
+
+/// Computes the product.
+///
+/// # Safety
+/// m, n, k > 0. `lhs` is valid for reading m x k elements, `rhs` for k x n, `out` for reading and
+/// writing m x n, the bias of `finish`, unless null, for n, the saved matrix of `after` for m x n,
+/// `scratch` for writing [`scratch_len`]; what is written overlaps nothing else.
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
+    let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
+    let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
+    let pack_lhs = lhs_scratch(m, n, k) > 0 && (aliases(lhs.row) || aliases(lhs.col));
+    let pack_rhs =
+        n > 1 && (rhs.col != 1 || aliases(rhs.row) && m >= PACK_MIN_ROWS && k >= PACK_MIN_K);
+    let packed_lhs = scratch.wrapping_add(rhs_scratch(n, k));
+
+    let mut p = 0;
+    while p < k {
+        let block_k = kc.min(k - p);
+        let last_k = p + block_k == k;
+        let beta = if p == 0 { problem.finish.beta } else { 1.0 };
+        let mut row = 0;
+        while row < m {
+            let block_m = MC.min(m - row);
+            let mut column = 0;
+            for panel in 0..panel_count {
+                let vectors = panels.part(panel);
+                let cols = (vectors * S::LANES).min(n - column);
+                let rows_limit = if split {
+                    max_split_rows(S::REGISTERS, vectors)
+                } else {
+                    max_rows(S::REGISTERS, vectors)
+                };
+                let (rhs, rhs_row) = if pack_rhs {
+                    let width = vectors * S::LANES;
+                    // SAFETY: rows p.. and columns column.. of B exist; `width` is at most
+                    // MAX_COLS and n up to a multiple of sixteen, block_k at most KC and k.
+                    unsafe {
+                        packing::pack_rhs(s, rhs.at(p, column), block_k, cols, width, scratch);
+                    }
+                    (scratch.cast_const(), width)
+                } else {
+                    (rhs.at(p, column).ptr, rhs.row)
+                };
+                let finish = Finish {
+                    beta,
+                    bias: if last_k && !problem.finish.bias.is_null() {
+                        problem.finish.bias.wrapping_add(column)
+                    } else {
+                        core::ptr::null()
+                    },
+                    floor: if last_k { problem.finish.floor } else { f32::NEG_INFINITY },
+                    ..problem.finish
+                };
+                let block = Block {
+                    row,
+                    rows: block_m,
+                    column,
+                    cols,
+                    vectors,
+                    rows_limit,
+                    lhs: lhs.at(row, p),
+                    // A is packed on the way through the first panel, in the tiles of that panel:
+                    // all panels but the last may differ by a vector, and so in their tiles.
+                    pack: pack_lhs.then_some(packed_lhs),
+                    fresh: panel == 0 || panel == panels.larger,
+                    rhs,
+                    rhs_row,
+                    k: block_k,
+                    finish,
+                    after: if last_k { problem.after } else { After::None },
+                };
+                // SAFETY: the block lies in the matrices; see above for B.
+                unsafe { run_block(s, problem, &block) };
+                column += cols;
+            }
+            row += block_m;
+        }
+        p += block_k;
+    }
+}
+
+/// C <- epilogue(beta C): the product is left out.
+///
+/// # Safety
+/// As for [`run`], but nothing is asked of `lhs` and `rhs`, and k is zero.
+#[inline(always)]
+pub(super) unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
+    let Problem { m, n, out, out_row, out_col, finish, after, .. } = *problem;
+    for i in 0..m {
+        let mut column = 0;
+        while column < n {
+            let cols = MAX_COLS.min(n - column);
+            let mut buffer = [0.0_f32; MAX_COLS];
+            let element = |j| out.wrapping_add(i * out_row + (column + j) * out_col);
+            for (j, x) in buffer.iter_mut().take(cols).enumerate() {
+                // SAFETY: row i < m, column + j < n, in C and in the bias if there is one.
+                unsafe {
+                    if finish.beta != 0.0 {
+                        *x = finish.beta * *element(j);
+                    }
+                    if !finish.bias.is_null() {
+                        *x += *finish.bias.wrapping_add(column + j);
+                    }
+                }
+                *x = if finish.floor > *x { finish.floor } else { *x };
+            }
+            // SAFETY: the buffer holds `cols` values; the saved matrix is valid from here on.
+            unsafe { epilogue::run(s, after.at(i, column), buffer.as_mut_ptr(), 0, 1, cols) };
+            for (j, x) in buffer.iter().take(cols).enumerate() {
+                // SAFETY: as above.
+                unsafe { element(j).write(*x) };
+            }
+            column += cols;
+        }
+    }
+}
+
+/// Vectors in the widest panel.
+#[inline(always)]
+fn panel_limit<S: Simd>(split: bool) -> usize {
+    if split { if S::REGISTERS >= 16 { 3 } else { 1 } } else { max_vectors(S::REGISTERS) }
+}
+
+/// A block of rows by a panel of columns.
+struct Block {
+    row: usize,
+    rows: usize,
+    column: usize,
+    cols: usize,
+    vectors: usize,
+    rows_limit: usize,
+    lhs: Source,
+    /// Where to pack A.
+    pack: Option<*mut f32>,
+    /// Whether A is not yet packed there for tiles of this height.
+    fresh: bool,
+    rhs: *const f32,
+    rhs_row: usize,
+    k: usize,
+    finish: Finish,
+    after: After,
+}
+
+/// Computes one block of rows in one panel: two strips, one of the higher tiles, one of the others.
+///
+/// # Safety
+/// As for [`run`], for the rows, columns and k of the block.
+#[inline(always)]
+unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
+    let Block { rows, cols, vectors, k, .. } = *block;
+    let (tiles, tile_count) = Deal::new(rows, block.rows_limit);
+    let mut done = 0;
+    for (mr, count) in [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)] {
+        if count == 0 {
+            continue;
+        }
+        let lhs = block.lhs.at(done, 0);
+        let (lhs, lhs_tile) = if let Some(packed) = block.pack {
+            let packed = packed.wrapping_add(done * k);
+            if block.fresh {
+                // SAFETY: rows done.. of the block exist, and block rows x k values of scratch.
+                unsafe { packing::pack_lhs(s, lhs, count, mr, k, packed) };
+            }
+            (Source { ptr: packed, row: 1, col: mr }, mr * k)
+        } else {
+            (lhs, mr * lhs.row)
+        };
+        let strip = Strip {
+            tiles: count,
+            k,
+            lhs: lhs.ptr,
+            lhs_row: lhs.row,
+            lhs_col: lhs.col,
+            lhs_tile,
+            rhs: block.rhs,
+            rhs_row: block.rhs_row,
+            out: core::ptr::null_mut(),
+            out_row: problem.out_row,
+            last: cols - (vectors - 1) * S::LANES,
+            finish: block.finish,
+        };
+        let row = block.row + done;
+        // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
+        unsafe {
+            if problem.out_col == 1 {
+                let out = problem.out.wrapping_add(row * problem.out_row + block.column);
+                microkernel::run_strip(s, mr, vectors, problem.split, Strip { out, ..strip });
+                let after = block.after.at(row, block.column);
+                epilogue::run(s, after, out, problem.out_row, mr * count, cols);
+            } else {
+                for tile in 0..count {
+                    let strip =
+                        Strip { lhs: strip.lhs.wrapping_add(tile * lhs_tile), tiles: 1, ..strip };
+                    stage(s, problem, block, row + tile * mr, mr, strip);
+                }
+            }
+        }
+        done += mr * count;
+    }
+}
+
+/// Computes one tile through a buffer, for a C whose rows are not contiguous.
+///
+/// # Safety
+/// As for [`run_block`], for the rows `row..row + mr`.
+#[inline(always)]
+unsafe fn stage<S: Simd>(
+    s: S,
+    problem: &Problem,
+    block: &Block,
+    row: usize,
+    mr: usize,
+    strip: Strip,
+) {
+    let mut buffer = [0.0_f32; MAX_ROWS * MAX_COLS];
+    let element = |i: usize, j: usize| {
+        problem.out.wrapping_add((row + i) * problem.out_row + (block.column + j) * problem.out_col)
+    };
+    if block.finish.beta != 0.0 {
+        for (i, buffer) in buffer.chunks_exact_mut(MAX_COLS).take(mr).enumerate() {
+            for (j, x) in buffer.iter_mut().take(block.cols).enumerate() {
+                // SAFETY: an element of C by the caller's word.
+                *x = unsafe { *element(i, j) };
+            }
+        }
+    }
+    let out = buffer.as_mut_ptr();
+    // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
+    unsafe {
+        let strip = Strip { out, out_row: MAX_COLS, ..strip };
+        microkernel::run_strip(s, mr, block.vectors, problem.split, strip);
+        epilogue::run(s, block.after.at(row, block.column), out, MAX_COLS, mr, block.cols);
+    }
+    for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {
+        for (j, x) in buffer.iter().take(block.cols).enumerate() {
+            // SAFETY: an element of C by the caller's word.
+            unsafe { element(i, j).write(*x) };
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The microkernel: a tile of C held in registers while k runs.
+//!
+//! ```text
+//! tile (mr rows x nv vectors)        for p in 0..k:
+//!                                        b[v]    <- B[p, v * LANES ..]        nv loads
+//!   acc[i][v]                            acc[i][v] += A[i, p] * b[v]          mr broadcasts
+//! ```
+//!
+//! Each element is one chain of multiply-adds over p, so neither the shape of the tile nor the
+//! width of a register shows in the result. [`SPLIT`] chains, p modulo four, take the place of the
+//! one where C is so small that a single chain would wait for itself; they are added in pairs.
+//!
+//! A is read by broadcasts and may have any strides. Rows are addressed from one pointer for every
+//! three (`[a]`, `[a + 4 s]`, `[a + 8 s]` are addressing modes of x86-64), so that the pointers of
+//! fourteen rows fit into the integer registers. A strip is a run of tiles of the same shape below
+//! one another: one call, one dispatch.
+
+use crate::simd::{Kernel, Simd};
+
+/// Chains an element is split into when C is very small.
+pub(super) const SPLIT: usize = 4;
+
+/// Rows that share a pointer.
+const GROUP: usize = 3;
+/// Pointers for the tallest tile.
+const GROUPS: usize = MAX_ROWS.div_ceil(GROUP);
+/// Rows of the tallest tile of any level.
+pub(super) const MAX_ROWS: usize = 14;
+/// f32 columns of the widest tile of any level.
+pub(super) const MAX_COLS: usize = 64;
+
+/// Vectors in the widest tile for a register file of this size.
+pub(super) const fn max_vectors(registers: usize) -> usize {
+    match registers {
+        32.. => 4,
+        16.. => 3,
+        _ => 1,
+    }
+}
+
+/// Rows of the tallest tile of `vectors` vectors whose accumulators, with a row of B and a
+/// broadcast of A, stay in `registers` registers; 0 where the tile is not made.
+pub(super) const fn max_rows(registers: usize, vectors: usize) -> usize {
+    match (registers, vectors) {
+        (32.., 1) => MAX_ROWS,
+        (32.., 2) | (16.., 1) => 12,
+        (32.., 3) => 9,
+        (32.., 4) | (16.., 2) => 6,
+        (16.., 3) | (_, 1) => 4,
+        _ => 0,
+    }
+}
+
+/// The same for a tile of [`SPLIT`] chains an element.
+pub(super) const fn max_split_rows(registers: usize, vectors: usize) -> usize {
+    match (registers, vectors) {
+        (16.., 1) => 3,
+        (_, 1) | (16.., 2 | 3) => 1,
+        _ => 0,
+    }
+}
+
+/// What a strip reads and writes.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    /// Tiles below one another.
+    pub(super) tiles: usize,
+    /// Steps of k.
+    pub(super) k: usize,
+    /// A at the first row; element (i, p) of a tile at `i * lhs_row + p * lhs_col`.
+    pub(super) lhs: *const f32,
+    pub(super) lhs_row: usize,
+    pub(super) lhs_col: usize,
+    /// From the A of one tile to that of the next.
+    pub(super) lhs_tile: usize,
+    /// B at the first column; row p at `p * rhs_row`, contiguous.
+    pub(super) rhs: *const f32,
+    pub(super) rhs_row: usize,
+    /// C at the first row and column; row i at `i * out_row`, contiguous.
+    pub(super) out: *mut f32,
+    pub(super) out_row: usize,
+    /// Columns of the last vector that exist.
+    pub(super) last: usize,
+    /// How a finished sum becomes an element of C.
+    pub(super) finish: Finish,
+}
+
+/// `max(floor, alpha * sum + beta * C + bias)`.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    pub(super) alpha: f32,
+    /// Zero: C is not read.
+    pub(super) beta: f32,
+    /// One value a column, or null.
+    pub(super) bias: *const f32,
+    /// Lower bound; -inf for none.
+    pub(super) floor: f32,
+}
+
+impl Finish {
+    /// Whether the sums are stored as they are.
+    fn is_plain(&self) -> bool {
+        self.alpha == 1.0
+            && self.beta == 0.0
+            && self.bias.is_null()
+            && self.floor == f32::NEG_INFINITY
+    }
+}
+
+/// A [`Strip`] of tiles of `MR` rows and `NV` vectors with `CHAINS` chains an element; `TAIL` says
+/// that the last vector is not full.
+struct Tiles<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool>(Strip);
+
+impl<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool> Kernel
+    for Tiles<MR, NV, CHAINS, TAIL>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: `Tiles` is made by `run_strip` alone, whose caller vouches for the strip.
+        unsafe { strip::<S, MR, NV, CHAINS, TAIL>(s, &self.0) }
+    }
+}
+
+/// Computes `strip` by tiles of `rows` rows and `vectors` vectors, within [`max_rows`] or, if
+/// `split`, [`max_split_rows`].
+///
+/// # Safety
+/// All elements of A, B and C that [`Strip`] describes, for `tiles * rows` rows and
+/// `(vectors - 1) * LANES + last` columns, lie in memory valid for reading, and for C for writing,
+/// which overlaps neither A nor B; `bias` is null or valid for reading all those columns;
+/// `0 < last <= LANES`.
+#[inline(always)]
+pub(super) unsafe fn run_strip<S: Simd>(
+    s: S,
+    rows: usize,
+    vectors: usize,
+    split: bool,
+    strip: Strip,
+) {
+    macro_rules! pick {
+        ($chains:literal, $limit:ident: $($nv:literal x [$($mr:literal)*])*) => {
+            match (vectors, rows) {
+                $($(($nv, $mr) => {
+                    // Never instantiated where the register file is too small.
+                    if const { $mr > $limit(S::REGISTERS, $nv) } {
+                    } else if strip.last < S::LANES {
+                        s.call(Tiles::<$mr, $nv, $chains, true>(strip));
+                    } else {
+                        s.call(Tiles::<$mr, $nv, $chains, false>(strip));
+                    }
+                })*)*
+                _ => {}
+            }
+        };
+    }
+    if split {
+        pick!(4, max_split_rows: 1 x [1 2 3] 2 x [1] 3 x [1]);
+    } else {
+        pick!(1, max_rows:
+            1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+            2 x [1 2 3 4 5 6 7 8 9 10 11 12]
+            3 x [1 2 3 4 5 6 7 8 9]
+            4 x [1 2 3 4 5 6]);
+    }
+}
+
+/// # Safety
+/// As for [`run_strip`], with `MR` rows and `NV` vectors.
+#[inline(always)]
+unsafe fn strip<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const CHAINS: usize,
+    const TAIL: bool,
+>(
+    s: S,
+    strip: &Strip,
+) {
+    let (mut lhs, mut out) = (strip.lhs, strip.out);
+    for _ in 0..strip.tiles {
+        // SAFETY: `lhs` and `out` are at a tile that the strip has.
+        unsafe {
+            let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, strip);
+            write::<S, MR, NV, TAIL>(s, &sums, out, strip);
+        }
+        lhs = lhs.wrapping_add(strip.lhs_tile);
+        out = out.wrapping_add(MR * strip.out_row);
+    }
+}
+
+/// Loads `NV` vectors, of the last only `last` lanes if `TAIL`.
+///
+/// # Safety
+/// Those lanes are valid for reading.
+#[inline(always)]
+unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
+    s: S,
+    ptr: *const f32,
+    last: usize,
+) -> [S::F32; NV] {
+    let mut row = [s.splat(0.0); NV];
+    for (v, vector) in row.iter_mut().enumerate() {
+        // SAFETY: the caller vouches for these lanes.
+        *vector = unsafe {
+            if TAIL && v + 1 == NV {
+                s.load_ptr_first(ptr.add(v * S::LANES), last)
+            } else {
+                s.load_ptr(ptr.add(v * S::LANES))
+            }
+        };
+    }
+    row
+}
+
+/// The sums of one tile.
+///
+/// # Safety
+/// As for [`run_strip`]; `lhs` is at a tile of the strip.
+#[inline(always)]
+unsafe fn accumulate<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const CHAINS: usize,
+    const TAIL: bool,
+>(
+    s: S,
+    lhs: *const f32,
+    strip: &Strip,
+) -> [[S::F32; NV]; MR] {
+    let Strip { k, lhs_row, lhs_col, rhs_row, last, .. } = *strip;
+    let mut rhs = strip.rhs;
+    let mut groups = [lhs; GROUPS];
+    for (g, group) in groups.iter_mut().enumerate() {
+        *group = lhs.wrapping_add((g * GROUP).wrapping_mul(lhs_row));
+    }
+    let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
+    let mut left = k;
+    while left > 0 {
+        for (chain, acc) in chains.iter_mut().enumerate() {
+            if chain < left {
+                // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the strip.
+                let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: as above; i < MR.
+                    let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };
+                    let a = s.splat(a);
+                    for (acc, b) in acc.iter_mut().zip(b) {
+                        *acc = s.mul_add(a, b, *acc);
+                    }
+                }
+                for group in &mut groups {
+                    *group = group.wrapping_add(lhs_col);
+                }
+                rhs = rhs.wrapping_add(rhs_row);
+            }
+        }
+        left = left.saturating_sub(CHAINS);
+    }
+    let mut sums = chains[0];
+    if CHAINS == SPLIT {
+        for (i, row) in sums.iter_mut().enumerate() {
+            for (v, sum) in row.iter_mut().enumerate() {
+                let [first, second, third, fourth] =
+                    [0, 1, 2, 3].map(|chain: usize| chains[chain % CHAINS][i][v]);
+                *sum = s.add(s.add(first, second), s.add(third, fourth));
+            }
+        }
+    }
+    sums
+}
+
+/// Turns sums into elements of C: see [`Finish`].
+///
+/// # Safety
+/// As for [`run_strip`]; `out` is at a tile of the strip.
+#[inline(always)]
+unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
+    s: S,
+    sums: &[[S::F32; NV]; MR],
+    out: *mut f32,
+    strip: &Strip,
+) {
+    let Strip { out_row, last, ref finish, .. } = *strip;
+    if finish.is_plain() {
+        for (i, row) in sums.iter().enumerate() {
+            // SAFETY: row i of a tile of the strip.
+            unsafe { store_row::<S, NV, TAIL>(s, row, out.wrapping_add(i * out_row), last) };
+        }
+        return;
+    }
+    let (alpha, beta, floor) = (s.splat(finish.alpha), s.splat(finish.beta), s.splat(finish.floor));
+    // x + (-0) is x for every x: the neutral bias.
+    let bias = if finish.bias.is_null() {
+        [s.splat(-0.0); NV]
+    } else {
+        // SAFETY: the caller vouches for a bias in every column.
+        unsafe { load_row::<S, NV, TAIL>(s, finish.bias, last) }
+    };
+    let reads = finish.beta != 0.0;
+    for (i, row) in sums.iter().enumerate() {
+        let out = out.wrapping_add(i * out_row);
+        let mut row = *row;
+        if reads {
+            // SAFETY: row i of a tile of the strip.
+            let before = unsafe { load_row::<S, NV, TAIL>(s, out, last) };
+            for (x, before) in row.iter_mut().zip(before) {
+                *x = s.mul_add(alpha, *x, s.mul(beta, before));
+            }
+        } else {
+            for x in &mut row {
+                *x = s.mul(alpha, *x);
+            }
+        }
+        for (x, bias) in row.iter_mut().zip(bias) {
+            *x = s.max(floor, s.add(*x, bias));
+        }
+        // SAFETY: row i of a tile of the strip.
+        unsafe { store_row::<S, NV, TAIL>(s, &row, out, last) };
+    }
+}
+
+/// Stores `NV` vectors, of the last only `last` lanes if `TAIL`.
+///
+/// # Safety
+/// Those lanes are valid for writing.
+#[inline(always)]
+unsafe fn store_row<S: Simd, const NV: usize, const TAIL: bool>(
+    s: S,
+    row: &[S::F32; NV],
+    ptr: *mut f32,
+    last: usize,
+) {
+    for (v, vector) in row.iter().enumerate() {
+        // SAFETY: the caller vouches for these lanes.
+        unsafe {
+            if TAIL && v + 1 == NV {
+                s.store_ptr_first(*vector, ptr.add(v * S::LANES), last);
+            } else {
+                s.store_ptr(*vector, ptr.add(v * S::LANES));
+            }
+        }
+    }
+}

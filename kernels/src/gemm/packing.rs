@@ -1,0 +1,150 @@
+//! Packing: copies of A and B in the order in which the microkernel reads them.
+//!
+//! A panel of B is k rows of `width` values one after another, the last vector filled up with
+//! zeros: no stride that maps every row to the same cache sets, no page a row. A block of A is one
+//! tile after another, each with its rows side by side for every p. B that is contiguous along k (a
+//! transpose) is turned by square transposes in registers.
+
+use crate::simd::{Kernel, Simd};
+
+/// A matrix by pointer: element (i, j) at `i * row + j * col`.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    pub(super) ptr: *const f32,
+    pub(super) row: usize,
+    pub(super) col: usize,
+}
+
+impl Source {
+    /// The matrix from element (i, j) on.
+    #[inline(always)]
+    pub(super) fn at(self, i: usize, j: usize) -> Self {
+        Self { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+    }
+
+    /// The transpose.
+    #[inline(always)]
+    pub(super) fn t(self) -> Self {
+        Self { row: self.col, col: self.row, ..self }
+    }
+}
+
+/// Packs the `k` x `cols` matrix `rhs` into rows of `width` values.
+struct PackRhs {
+    rhs: Source,
+    k: usize,
+    cols: usize,
+    width: usize,
+    dst: *mut f32,
+}
+
+/// Packs the `k` x `cols` matrix `rhs` into rows of `width` values, the rest zero.
+///
+/// # Safety
+/// `rhs` is valid for reading; `cols <= width`, `width` is a multiple of `LANES`, and `dst` is
+/// valid for writing `k * width` f32, none of them in `rhs`.
+#[inline(always)]
+pub(super) unsafe fn pack_rhs<S: Simd>(
+    s: S,
+    rhs: Source,
+    k: usize,
+    cols: usize,
+    width: usize,
+    dst: *mut f32,
+) {
+    s.call(PackRhs { rhs, k, cols, width, dst });
+}
+
+impl Kernel for PackRhs {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { rhs, k, cols, width, dst } = self;
+        let vectors = width / S::LANES;
+        for v in 0..vectors {
+            let first = v * S::LANES;
+            let lanes = if cols - first < S::LANES { cols - first } else { S::LANES };
+            let dst = dst.wrapping_add(first);
+            if rhs.col == 1 {
+                for p in 0..k {
+                    // SAFETY: `lanes` columns from `first` on are in row p < k of `rhs`; row p of
+                    // `dst` has LANES values from `first` on. The caller of `pack_rhs` vouches.
+                    unsafe {
+                        let row = s.load_ptr_first(rhs.at(p, first).ptr, lanes);
+                        s.store_ptr(row, dst.wrapping_add(p * width));
+                    }
+                }
+            } else if rhs.row == 1 {
+                let mut p = 0;
+                while p < k {
+                    let steps = if k - p < S::LANES { k - p } else { S::LANES };
+                    // SAFETY: `lanes` columns of `rhs` from `first` on, of which rows p to
+                    // p + steps <= k are contiguous, become `steps` rows of `dst`, each with LANES
+                    // values from `first` on. The caller of `pack_rhs` vouches.
+                    unsafe {
+                        let (src, dst) = (rhs.at(p, first).ptr, dst.wrapping_add(p * width));
+                        s.transpose_ptr(src, rhs.col, lanes, steps, dst, width);
+                    }
+                    p += S::LANES;
+                }
+            } else {
+                for p in 0..k {
+                    for j in 0..S::LANES {
+                        // SAFETY: as in the first branch, value by value.
+                        unsafe {
+                            let value = if j < lanes { *rhs.at(p, first + j).ptr } else { 0.0 };
+                            dst.wrapping_add(p * width + j).write(value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs `tiles` tiles of `mr` rows of the block `lhs`, `k` columns wide.
+struct PackLhs {
+    lhs: Source,
+    tiles: usize,
+    mr: usize,
+    k: usize,
+    dst: *mut f32,
+}
+
+/// Packs the first `tiles * mr` rows of `lhs`, `k` columns wide, tile by tile: value (i, p) of a
+/// tile at `p * mr + i`.
+///
+/// # Safety
+/// `lhs` is valid for reading, and `dst` for writing `tiles * mr * k` f32, none of them in `lhs`.
+#[inline(always)]
+pub(super) unsafe fn pack_lhs<S: Simd>(
+    s: S,
+    lhs: Source,
+    tiles: usize,
+    mr: usize,
+    k: usize,
+    dst: *mut f32,
+) {
+    s.call(PackLhs { lhs, tiles, mr, k, dst });
+}
+
+impl Kernel for PackLhs {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { lhs, tiles, mr, k, dst } = self;
+        for tile in 0..tiles {
+            let lhs = lhs.at(tile * mr, 0);
+            let dst = dst.wrapping_add(tile * mr * k);
+            for p in 0..k {
+                for i in 0..mr {
+                    // SAFETY: row tile * mr + i and column p are in `lhs`, their place in `dst` is
+                    // below tiles * mr * k. The caller of `pack_lhs` vouches for both.
+                    unsafe { dst.wrapping_add(p * mr + i).write(*lhs.at(i, p).ptr) }
+                }
+            }
+        }
+    }
+}
