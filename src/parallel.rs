@@ -38,8 +38,8 @@ pub(crate) fn gemm<E: Executor>(
     let work = m.saturating_mul(n).saturating_mul(k);
     let pieces = (work / PIECE)
         .min(scratch.len().checked_div(scratch_len).unwrap_or(usize::MAX))
-        .min(m)
-        .clamp(1, executor.threads());
+        .min(executor.threads())
+        .min(m);
     Piece { plan, lhs, rhs, epilogue, scratch_len }.run(executor, pieces, c, scratch)
 }
 

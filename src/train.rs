@@ -555,7 +555,7 @@ impl<'d> Evaluator<'d> {
 /// Pieces that a prediction of `rows` rows is split into.
 fn predict_pieces<E: Executor>(mlp: &Mlp<'_>, rows: usize, executor: &E) -> usize {
     let work = mlp.parameter_len().saturating_mul(rows);
-    (work / PREDICT_PIECE).clamp(1, executor.threads()).min(rows.div_ceil(PREDICT_ROWS).max(1))
+    (work / PREDICT_PIECE).min(executor.threads()).min(rows.div_ceil(PREDICT_ROWS)).max(1)
 }
 
 /// Length of the workspace of [`predict`].
