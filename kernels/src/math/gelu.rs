@@ -53,8 +53,8 @@ struct Parts<S: Simd> {
 
 #[inline(always)]
 fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
-    // Past 14.5 the tail is 0; infinity must not be squared.
-    let a = s.min(s.splat(14.5), s.abs(x));
+    // Past 15 the tail is 0, and its slope too; infinity must not be squared.
+    let a = s.min(s.splat(15.0), s.abs(x));
     let four = s.splat(4.0);
     let denominator = s.add(a, four);
     let y = s.div(a, denominator);
