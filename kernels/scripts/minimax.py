@@ -140,12 +140,19 @@ def gelu_q(a):
 
 
 SPECS = {
-    # exp(r) = 1 + r + r^2 P(r); the relative error is that of exp(r) - 1, for exp_m1's sake.
+    # exp(r) = 1 + r + r^2 P(r); the relative error is that of exp(r) - 1, for tanh's sake.
     "exp": {
         "target": lambda r: (expm1(r) - r) / r**2,
         "weight": lambda r: r**2 / abs(expm1(r)),
         "interval": (-HALF_LN2 * SLACK, HALF_LN2 * SLACK),
         "degree": 4,
+    },
+    # The same for exp_m1, whose bound asks for more.
+    "exp_m1": {
+        "target": lambda r: (expm1(r) - r) / r**2,
+        "weight": lambda r: r**2 / abs(expm1(r)),
+        "interval": (-HALF_LN2 * SLACK, HALF_LN2 * SLACK),
+        "degree": 5,
     },
     # ln(1 + f) = f - f^2/2 + f^3 P(f)
     "ln": {

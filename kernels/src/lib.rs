@@ -16,6 +16,7 @@ pub mod optim;
 pub mod reduce;
 #[allow(unsafe_code)]
 pub mod simd;
+pub mod softmax;
 mod view;
 
 pub use dispatch::Level;

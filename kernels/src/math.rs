@@ -19,6 +19,7 @@ use crate::error::check_len;
 use crate::simd::Simd;
 
 /// The functions on registers, for use inside other kernels.
+#[allow(unused_imports, reason = "the set is whole; kernels take from it what they need")]
 pub(crate) mod generic {
     pub(crate) use super::erf::erf;
     pub(crate) use super::exp::{exp, exp_m1};
@@ -55,9 +56,7 @@ pub(crate) fn horner<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f3
 
 stamp! {
     /// `out = function(x)`, element by element.
-    pub(crate) fn map[F: Function](function: F, x: &[f32], out: &mut [f32]) -> Result<(), Error> = map_in;
-    /// `x = function(x)`, element by element.
-    pub(crate) fn map_in_place[F: Function](function: F, x: &mut [f32]) = map_in_place_in;
+    fn map[F: Function](function: F, x: &[f32], out: &mut [f32]) -> Result<(), Error> = map_in;
 }
 
 /// See [`map`].
@@ -80,7 +79,7 @@ pub(crate) fn map_in<S: Simd, F: Function>(
     Ok(())
 }
 
-/// See [`map_in_place`].
+/// `x = function(x)`, element by element.
 #[inline(always)]
 pub(crate) fn map_in_place_in<S: Simd, F: Function>(s: S, function: F, x: &mut [f32]) {
     let (chunks, tail) = s.chunks_mut(x);

@@ -56,7 +56,7 @@ const FUNCTIONS: [Function; 10] = [
     Function {
         name: "softplus",
         entry: math::softplus,
-        oracle: |x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())) + 0.0 * x.min(0.0).max(-1.0),
+        oracle: |x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())) + 0.0 * x.clamp(-1.0, 0.0),
         bounds: [2.5, 2.5],
     },
 ];

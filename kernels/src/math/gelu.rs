@@ -46,15 +46,25 @@ struct Parts<S: Simd> {
     power: S::F32,
     p: S::F32,
     y: S::F32,
+    /// What y lacks.
+    y_low: S::F32,
     mills: S::F32,
 }
 
 #[inline(always)]
 fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
-    // Past 14.5 the tail is 0; infinity must not be squared.
-    let a = s.min(s.splat(14.5), s.abs(x));
-    let y = s.div(a, s.add(a, s.splat(4.0)));
+    // Past 15 the tail is 0, and its slope too; infinity must not be squared.
+    let a = s.min(s.splat(15.0), s.abs(x));
+    let four = s.splat(4.0);
+    let denominator = s.add(a, four);
+    let y = s.div(a, denominator);
     let mills = horner(s, s.mul_add(y, s.splat(2.0), s.splat(-1.0)), MILLS);
+    // What the division leaves; 1 / (a + 4) is (1 - y) / 4.
+    let denominator_low = s.sub(a, s.sub(denominator, four));
+    let remainder = if S::FUSED { s.neg_mul_add(y, denominator, a) } else { s.splat(0.0) };
+    let remainder = s.neg_mul_add(y, denominator_low, remainder);
+    let quarter = s.splat(0.25);
+    let y_low = s.mul(remainder, s.neg_mul_add(y, quarter, quarter));
     let minus_half = s.splat(-0.5);
     // a² as a float and what it lacks; without FMA from the upper and lower half of a's digits.
     let (square, square_low) = if S::FUSED {
@@ -66,14 +76,15 @@ fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
     };
     let Reduced { biased, r, .. } = reduce::<S, BIAS>(s, s.mul(square, minus_half));
     let r = s.mul_add(square_low, minus_half, r);
-    Parts { a, power: power(s, biased), p: s.mul_add(tail(s, r), s.mul(r, r), r), y, mills }
+    Parts { a, power: power(s, biased), p: s.mul_add(tail(s, r), s.mul(r, r), r), y, y_low, mills }
 }
 
 /// max(x, 0) - a·Φ(-a), with the sign of x.
 #[inline(always)]
-fn value<S: Simd>(s: S, x: S::F32, Parts { power, p, y, mills, .. }: &Parts<S>) -> S::F32 {
+fn value<S: Simd>(s: S, x: S::F32, Parts { power, p, y, y_low, mills, .. }: &Parts<S>) -> S::F32 {
     let product = s.mul(*y, *mills);
     let product_low = if S::FUSED { s.mul_add(*y, *mills, s.neg(product)) } else { s.splat(0.0) };
+    let product_low = s.mul_add(*y_low, *mills, product_low);
     let mantissa = s.add(product, s.mul_add(product, *p, product_low));
     let tail = s.mul(s.mul(mantissa, *power), s.splat(UNIT));
     let value = s.sub(s.max(s.splat(0.0), x), tail);
@@ -91,7 +102,7 @@ pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
 #[inline(always)]
 pub(crate) fn gelu_with_derivative<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
     let parts = parts(s, x);
-    let Parts { a, power, p, y, mills } = parts;
+    let Parts { a, power, p, y, mills, .. } = parts;
     let ratio = s.mul(s.mul(mills, s.splat(0.25)), s.sub(s.splat(1.0), y));
     let slope = s.neg_mul_add(a, s.splat(DENSITY_AT_0), ratio);
     let slope = s.mul(s.mul(s.mul_add(slope, p, slope), power), s.splat(UNIT));

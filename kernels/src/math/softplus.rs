@@ -19,7 +19,7 @@ use crate::simd::Simd;
 /// `ln(1 + exp(x))`.
 #[inline(always)]
 pub(crate) fn softplus<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let minus_a = s.max(s.splat(-104.5), s.neg(s.abs(x)));
+    let minus_a = s.max(s.splat(-112.0), s.neg(s.abs(x)));
     let Reduced { biased, r, .. } = reduce::<S, BIAS>(s, minus_a);
     let p = s.mul_add(exp_tail(s, r), s.mul(r, r), r);
     let e = s.mul(s.mul(s.add(s.splat(1.0), p), power(s, biased)), s.splat(UNIT));
