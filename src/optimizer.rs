@@ -102,16 +102,12 @@ pub(crate) struct Segment<'a> {
 impl<'a> Segment<'a> {
     /// Cuts the first `len` elements off `self`, and of each state there is.
     pub(crate) fn split_off(&mut self, len: usize) -> Segment<'a> {
-        fn cut<'a>(slice: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
-            let len = len.min(slice.len());
-            slice.split_off_mut(..len).unwrap_or_default()
-        }
-        let grad = self.grad.split_off(..len.min(self.grad.len())).unwrap_or_default();
+        let cut = |slice: &[f32]| ..len.min(slice.len());
         Segment {
-            grad,
-            params: cut(&mut self.params, len),
-            first: cut(&mut self.first, len),
-            second: cut(&mut self.second, len),
+            grad: self.grad.split_off(cut(self.grad)).unwrap_or_default(),
+            params: self.params.split_off_mut(cut(self.params)).unwrap_or_default(),
+            first: self.first.split_off_mut(cut(self.first)).unwrap_or_default(),
+            second: self.second.split_off_mut(cut(self.second)).unwrap_or_default(),
         }
     }
 }

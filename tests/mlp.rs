@@ -305,7 +305,7 @@ fn refusals_leave_the_parameters_alone() {
         (attempt(good, &x[..7], &y, state_len, 0), "features"),
         (attempt(good, &[], &y, state_len, 0), "features"),
         (attempt(good, &noise(12, 1), &[0.0; 3], state_len, 0), "rows of a step (at most)"),
-        (attempt(good, &x, &y[..1], state_len, 0), "targets"),
+        (attempt(good, &x, &y[..1], state_len, 0), "class indices"),
         (attempt(good, &x, &[0.0, 3.0], state_len, 0), "row 1: 3 is not a class index"),
         (attempt(good, &x, &[0.0, 0.5], state_len, 0), "row 1: 0.5 is not a class index"),
         (attempt(good, &x, &[f32::NAN, 0.0], state_len, 0), "row 0: NaN is not a class index"),

@@ -204,8 +204,8 @@ fn predictions_do_not_depend_on_how_rows_are_grouped() {
         let features = rings(1000);
         let all = model.predict(features.features()).unwrap();
         assert_eq!(all.len(), 1000);
-        let again = model.predict(&features.features()[..512]).unwrap();
-        assert_eq!(all[..512], again);
+        let again = model.predict(&features.features()[..2 * 512]).unwrap();
+        assert!(all[..512] == again, "{level}");
     }
     assert!(model.predict(&[]).unwrap_err().to_string().contains("features"));
 }
