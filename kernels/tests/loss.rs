@@ -1,4 +1,5 @@
 //! Losses against f64, at every level: values, gradients, and gradients against differences.
+#![allow(clippy::cast_sign_loss, reason = "class indices are not negative")]
 
 mod common;
 
@@ -118,8 +119,8 @@ impl Case {
             Loss::BinaryCrossEntropy => 2,
             _ => 0,
         };
-        let sample = (n.bits() % 2 == 0).then(|| n.vec(rows, 0.0, 2.0));
-        let class = (classes > 0 && n.bits() % 2 == 0).then(|| n.vec(classes, 0.0, 2.0));
+        let sample = n.bits().is_multiple_of(2).then(|| n.vec(rows, 0.0, 2.0));
+        let class = (classes > 0 && n.bits().is_multiple_of(2)).then(|| n.vec(classes, 0.0, 2.0));
         Self { loss, outputs, cols, targets, sample, class }
     }
 

@@ -45,17 +45,12 @@ impl Pointwise for BinaryCrossEntropy {
 /// `Ok` if all targets lie in [0, 1].
 #[inline(always)]
 pub(super) fn check_targets<S: Simd>(s: S, targets: &[f32]) -> Result<(), Error> {
-    let (zero, one) = (s.splat(0.0), s.splat(1.0));
     let mut outside = s.splat_block(0.0);
     let (blocks, tail) = targets.as_chunks::<BLOCK>();
-    let blocks = blocks.iter().map(|block| &block[..]);
-    for block in blocks.chain([tail]) {
-        for (outside, t) in outside.as_mut().iter_mut().zip(s.load_block_tail(block, 0.0).as_ref())
-        {
-            let inside = s.mask_and(s.le(zero, *t), s.le(*t, one));
-            *outside = s.select(inside, *outside, one);
-        }
+    for block in blocks {
+        mark_outside(s, s.load_block(block), &mut outside);
     }
+    mark_outside(s, s.load_block_tail(tail, 0.0), &mut outside);
     if s.max_block(outside) == 0.0 {
         return Ok(());
     }
@@ -65,4 +60,14 @@ pub(super) fn check_targets<S: Simd>(s: S, targets: &[f32]) -> Result<(), Error>
         expected: "at least 0 and at most 1",
         found: outside.copied().unwrap_or(f32::NAN),
     })
+}
+
+/// Sets the lanes of `outside` whose target is not in [0, 1] to one.
+#[inline(always)]
+fn mark_outside<S: Simd>(s: S, targets: S::Block, outside: &mut S::Block) {
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    for (outside, t) in outside.as_mut().iter_mut().zip(targets.as_ref()) {
+        let inside = s.mask_and(s.le(zero, *t), s.le(*t, one));
+        *outside = s.select(inside, *outside, one);
+    }
 }

@@ -9,9 +9,9 @@
 //! digits, where `H / (H + R) - 1` would have lost them. The loss is `ln1p(R / H)` for R ≤ H, and
 //! `(M - z[c]) + ln1p(H + R - 1)` otherwise, where H may have underflowed.
 //!
-//! Rows go in groups of sixteen. A row is read twice: for its maximum, and for the exponentials,
-//! which are left in the gradient's row. The logarithm, the division and H are those of the
-//! sixteen rows at once; then each row of the gradient is scaled, as it still lies in the cache.
+//! Rows go in groups of sixteen. A row is read twice: for its maximum, and for the exponentials;
+//! once, if it fits in a block. The logarithm, the division and H are those of the sixteen rows at
+//! once; then each row of exponentials is scaled into the gradient, as it still lies in the cache.
 
 use super::Weights;
 use crate::Error;
@@ -53,19 +53,90 @@ fn index(target: f32) -> usize {
 /// Mean loss; the gradient goes to `grad` unless that is empty.
 #[inline(always)]
 pub(super) fn run<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> f32 {
+    let total =
+        if rows.cols <= BLOCK { short_rows(s, rows, grad) } else { long_rows(s, rows, grad) };
+    total.value() / rows.targets.len() as f32
+}
+
+/// Rows of one block: the exponentials of a group wait in a tile, and no row is read from memory
+/// that a masked store has just written, for which the machine would wait.
+#[inline(always)]
+fn short_rows<S: Simd>(s: S, rows: Rows<'_>, mut grad: &mut [f32]) -> Total {
+    let Rows { mut outputs, cols, targets, weights } = rows;
+    let mut groups = Groups::new(s, targets, weights);
+    let mut tile = [[0.0; BLOCK]; BLOCK];
+    for targets in targets.chunks(BLOCK) {
+        let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let group = targets.iter().zip(&mut tile).zip(shift.iter_mut().zip(&mut others));
+        for ((target, terms), (shift, others)) in group {
+            let mut row = load_short(s, outputs, cols);
+            let max = s.max_block(row);
+            *shift = outputs.get(index(*target)).map_or(f32::NAN, |z| z - max);
+            leave_out(s, *target, &mut row);
+            for z in row.as_mut() {
+                *z = exp(s, s.sub(*z, s.splat(max)));
+            }
+            store(s, &row, terms);
+            *others = s.sum_block(row);
+            outputs = outputs.get(cols..).unwrap_or_default();
+        }
+        let (factors, slopes) = groups.finish(targets, &shift, &others);
+        if grad.is_empty() {
+            continue;
+        }
+        let group = targets.iter().zip(&tile).zip(factors.iter().zip(&slopes));
+        for ((target, terms), (factor, slope)) in group {
+            let mut row = s.load_block(terms);
+            let class = s.splat(*target);
+            for (out, lane) in row.as_mut().iter_mut().zip(s.load_block(&LANE).as_ref()) {
+                let other = s.mul(*out, s.splat(*factor));
+                *out = s.select(s.eq(*lane, class), s.splat(*slope), other);
+            }
+            // Lanes past the row's end are written anew by the rows after it.
+            match grad.first_chunk_mut() {
+                Some(out) => store(s, &row, out),
+                None => store_first(s, &row, grad.get_mut(..cols).unwrap_or_default()),
+            }
+            grad = grad.get_mut(cols..).unwrap_or_default();
+        }
+    }
+    groups.total
+}
+
+/// The first `cols` of `outputs`; the other lanes are -∞.
+#[inline(always)]
+fn load_short<S: Simd>(s: S, outputs: &[f32], cols: usize) -> S::Block {
+    let none = s.splat(f32::NEG_INFINITY);
+    match outputs.first_chunk() {
+        Some(block) => {
+            let mut row = s.load_block(block);
+            for (z, lane) in row.as_mut().iter_mut().zip(s.load_block(&LANE).as_ref()) {
+                *z = s.select(s.lt(*lane, s.splat(cols as f32)), *z, none);
+            }
+            row
+        }
+        None => s.load_block_tail(outputs.get(..cols).unwrap_or(&[]), f32::NEG_INFINITY),
+    }
+}
+
+/// Sets the lane of this number to -∞.
+#[inline(always)]
+fn leave_out<S: Simd>(s: S, lane: f32, row: &mut S::Block) {
+    for (z, number) in row.as_mut().iter_mut().zip(s.load_block(&LANE).as_ref()) {
+        *z = s.select(s.eq(*number, s.splat(lane)), s.splat(f32::NEG_INFINITY), *z);
+    }
+}
+
+/// Rows of several blocks: the exponentials wait in the gradient.
+#[inline(always)]
+fn long_rows<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> Total {
     let Rows { outputs, cols, targets, weights } = rows;
-    let count = targets.len() as f32;
-    let scale = s.splat(1.0 / count);
-    let mut samples = weights.sample.map(|sample| sample.chunks(BLOCK));
+    let mut groups = Groups::new(s, targets, weights);
     // A group's length cannot overflow: where it would, there are fewer rows than sixteen.
     let mut grads = grad.chunks_mut(cols.saturating_mul(BLOCK));
-    let mut total = Total::default();
     for (outputs, targets) in outputs.chunks(cols.saturating_mul(BLOCK)).zip(targets.chunks(BLOCK))
     {
         let grad = grads.next().unwrap_or_default();
-        let sample = samples.as_mut().and_then(Iterator::next);
-        let weight = group_weights(targets, sample, weights.class);
-
         let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
         let mut grad_rows = grad.chunks_mut(cols);
         let group = outputs.chunks(cols).zip(targets).zip(shift.iter_mut().zip(&mut others));
@@ -75,9 +146,49 @@ pub(super) fn run<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> f32 {
             *shift = row.get(class).map_or(f32::NAN, |z| z - max);
             *others = exponentials(s, row, class, max, grad_rows.next().unwrap_or_default());
         }
+        let (factors, slopes) = groups.finish(targets, &shift, &others);
+        let group = targets.iter().zip(factors.iter().zip(&slopes));
+        for (row, (target, (factor, slope))) in grad.chunks_mut(cols).zip(group) {
+            scale_row(s, *factor, row);
+            if let Some(out) = row.get_mut(index(*target)) {
+                *out = *slope;
+            }
+        }
+    }
+    groups.total
+}
 
-        let mut losses = s.load_block(&shift);
-        let (mut factors, mut slopes) = (s.load_block(&others), s.load_block(&weight));
+/// What is done for sixteen rows at once, and its running total.
+struct Groups<'a, S: Simd> {
+    s: S,
+    scale: S::F32,
+    sample: &'a [f32],
+    class: Option<&'a [f32]>,
+    total: Total,
+}
+
+impl<'a, S: Simd> Groups<'a, S> {
+    #[inline(always)]
+    fn new(s: S, targets: &[f32], weights: Weights<'a>) -> Self {
+        let Weights { sample, class } = weights;
+        let scale = s.splat(1.0 / targets.len() as f32);
+        Self { s, scale, sample: sample.unwrap_or(&[]), class, total: Total::default() }
+    }
+
+    /// Adds the losses of the next rows, from `shift` = z\[c\] - M and `others` = R; returns the
+    /// factor of each row's exponentials in the gradient, and the slope of its class.
+    #[inline(always)]
+    fn finish(
+        &mut self,
+        targets: &[f32],
+        shift: &[f32; BLOCK],
+        others: &[f32; BLOCK],
+    ) -> ([f32; BLOCK], [f32; BLOCK]) {
+        let s = self.s;
+        let weights = group_weights(targets, self.sample, self.class);
+        self.sample = self.sample.get(BLOCK..).unwrap_or(&[]);
+        let mut losses = s.load_block(shift);
+        let (mut factors, mut slopes) = (s.load_block(others), s.load_block(&weights));
         let group = factors.as_mut().iter_mut().zip(slopes.as_mut());
         for (loss, (factor, slope)) in losses.as_mut().iter_mut().zip(group) {
             let (shift, others, weight) = (*loss, *factor, *slope);
@@ -87,30 +198,25 @@ pub(super) fn run<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> f32 {
             let ratio = s.select(right, s.div(others, hit), s.sub(sum, s.splat(1.0)));
             let base = s.select(right, s.splat(0.0), s.neg(shift));
             *loss = s.mul(weight, s.add(base, ln_1p(s, ratio)));
-            *factor = s.div(s.mul(weight, scale), sum);
+            *factor = s.div(s.mul(weight, self.scale), sum);
             *slope = s.neg(s.mul(*factor, others));
         }
-        total.add(s.sum_block(losses));
-
-        let (factors, slopes) = (to_array(s, &factors), to_array(s, &slopes));
-        let group = targets.iter().zip(factors.iter().zip(&slopes));
-        for (row, (target, (factor, slope))) in grad.chunks_mut(cols).zip(group) {
-            scale_row(s, *factor, row);
-            if let Some(out) = row.get_mut(index(*target)) {
-                *out = *slope;
-            }
-        }
+        self.total.add(s.sum_block(losses));
+        let (mut factor_lanes, mut slope_lanes) = ([0.0; BLOCK], [0.0; BLOCK]);
+        store(s, &factors, &mut factor_lanes);
+        store(s, &slopes, &mut slope_lanes);
+        (factor_lanes, slope_lanes)
     }
-    total.value() / count
 }
 
 /// Weights of a group's rows; zero for those that are missing.
-fn group_weights(targets: &[f32], sample: Option<&[f32]>, class: Option<&[f32]>) -> [f32; BLOCK] {
+#[inline(always)]
+fn group_weights(targets: &[f32], sample: &[f32], class: Option<&[f32]>) -> [f32; BLOCK] {
     let mut weights = [0.0; BLOCK];
     for (weight, target) in weights.iter_mut().zip(targets) {
         *weight = class.and_then(|class| class.get(index(*target))).copied().unwrap_or(1.0);
     }
-    for (weight, sample) in weights.iter_mut().zip(sample.unwrap_or(&[])) {
+    for (weight, sample) in weights.iter_mut().zip(sample) {
         *weight *= sample;
     }
     weights
@@ -141,18 +247,16 @@ fn exponentials<S: Simd>(s: S, row: &[f32], class: usize, max: f32, out: &mut [f
             None => s.load_block_tail(row, f32::NEG_INFINITY),
         };
         if (start..start + BLOCK).contains(&class) {
-            let class = s.splat((class - start) as f32);
-            for (term, lane) in terms.as_mut().iter_mut().zip(s.load_block(&LANE).as_ref()) {
-                *term = s.select(s.eq(*lane, class), s.splat(f32::NEG_INFINITY), *term);
-            }
+            leave_out(s, (class - start) as f32, &mut terms);
         }
         for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_mut()) {
             *term = exp(s, s.sub(*term, max));
             *sum = s.add(*sum, *term);
         }
-        for (out, term) in outs.next().unwrap_or_default().chunks_mut(S::LANES).zip(terms.as_ref())
-        {
-            s.store_tail(*term, out);
+        let out = outs.next().unwrap_or_default();
+        match out.first_chunk_mut() {
+            Some(out) => store(s, &terms, out),
+            None => store_first(s, &terms, out),
         }
     }
     s.sum_block(sum)
@@ -169,11 +273,17 @@ fn scale_row<S: Simd>(s: S, factor: f32, row: &mut [f32]) {
 }
 
 #[inline(always)]
-fn to_array<S: Simd>(s: S, block: &S::Block) -> [f32; BLOCK] {
-    let mut lanes = [0.0; BLOCK];
-    let (chunks, _) = s.chunks_mut(&mut lanes);
+fn store<S: Simd>(s: S, block: &S::Block, out: &mut [f32; BLOCK]) {
+    let (chunks, _) = s.chunks_mut(out);
     for (v, chunk) in block.as_ref().iter().zip(chunks) {
         s.store(*v, chunk);
     }
-    lanes
+}
+
+/// Stores as many lanes as `out` holds, at most sixteen.
+#[inline(always)]
+fn store_first<S: Simd>(s: S, block: &S::Block, out: &mut [f32]) {
+    for (v, out) in block.as_ref().iter().zip(out.chunks_mut(S::LANES)) {
+        s.store_tail(*v, out);
+    }
 }
