@@ -291,6 +291,23 @@ fn confident_answers_keep_their_digits() {
     }
 }
 
+/// A wrong answer whose probability is below all f32 still has its finite loss and full slopes.
+#[test]
+fn hopeless_answers_have_a_finite_loss() {
+    for level in Level::available() {
+        for cols in [2, 16, 40] {
+            let mut outputs = vec![-500.0; cols];
+            outputs[cols - 1] = 300.0;
+            let (mut grad, weights) = (vec![7.0; cols], Weights::default());
+            let found =
+                loss::loss_and_gradient(level, CLASSES, &outputs, cols, &[0.0], weights, &mut grad);
+            assert_eq!(found, Ok(800.0));
+            assert_eq!((grad[0], grad[cols - 1]), (-1.0, 1.0));
+            assert!(grad[1..cols - 1].iter().all(|g| *g == 0.0));
+        }
+    }
+}
+
 #[test]
 fn a_large_batch_loses_no_precision() {
     let (rows, expected) = (1_000_003, f64::from(0.1f32) * f64::from(0.1f32));

@@ -45,6 +45,25 @@ fn sums_against_f64() {
     }
 }
 
+/// Each later piece adds less than half a unit in the last place, which a plain sum would lose.
+#[test]
+fn what_rounding_loses_is_carried_along() {
+    for level in Level::available() {
+        let mut x = vec![0.0; 41 * 16_384];
+        x.iter_mut().step_by(16_384).for_each(|x| *x = 1.0);
+        x[0] = 1e8;
+        assert_eq!(reduce::sum(level, &x), 1e8 + 40.0);
+        // Down a column it is groups of sixteen rows.
+        let mut x = vec![0.0; 41 * 16 * 3];
+        x.iter_mut().step_by(16 * 3).for_each(|x| *x = 1.0);
+        x[0] = 1e8;
+        let mut sums = [0.0; 3];
+        let x = MatRef::new(&x, 41 * 16, 3).unwrap();
+        reduce::column_sums(level, x, &mut sums).unwrap();
+        assert_eq!(sums, [1e8 + 40.0, 0.0, 0.0]);
+    }
+}
+
 #[test]
 fn dot_against_f64() {
     let mut numbers = Numbers(2);

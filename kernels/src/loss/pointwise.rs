@@ -64,16 +64,19 @@ pub(super) struct Batch<'a> {
 /// Mean loss; the gradient goes to `grad` unless that is empty.
 #[inline(always)]
 pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: &mut [f32]) -> f32 {
-    let Batch { outputs, cols, targets, sample } = batch;
+    let Batch { mut outputs, cols, mut targets, sample } = batch;
     let count = outputs.len() as f32;
     let pass = Pass { s, loss, scale: s.splat(1.0 / count) };
     let mut weights = ElementWeights::new(sample, cols);
     let mut grads = grad.chunks_mut(PIECE);
     let mut total = Total::default();
-    for (outputs, targets) in outputs.chunks(PIECE).zip(targets.chunks(PIECE)) {
+    while !outputs.is_empty() {
+        let (piece, rest) = outputs.split_at(outputs.len().min(PIECE));
+        let (piece_targets, rest_targets) = targets.split_at(targets.len().min(PIECE));
+        (outputs, targets) = (rest, rest_targets);
         let mut sum = s.splat_block(0.0);
-        let (output_blocks, outputs) = outputs.as_chunks::<BLOCK>();
-        let (target_blocks, targets) = targets.as_chunks::<BLOCK>();
+        let (output_blocks, output_tail) = piece.as_chunks::<BLOCK>();
+        let (target_blocks, target_tail) = piece_targets.as_chunks::<BLOCK>();
         let (grad_blocks, grad) = grads.next().unwrap_or_default().as_chunks_mut::<BLOCK>();
         let mut grad_blocks = grad_blocks.iter_mut();
         for (outputs, targets) in output_blocks.iter().zip(target_blocks) {
@@ -87,10 +90,10 @@ pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: 
                 }
             }
         }
-        if !outputs.is_empty() {
-            let weight = weights.next_tail(s, outputs.len());
-            let outputs = s.load_block_tail(outputs, 0.0);
-            let targets = s.load_block_tail(targets, 0.0);
+        if !output_tail.is_empty() {
+            let weight = weights.next_tail(s, output_tail.len());
+            let outputs = s.load_block_tail(output_tail, 0.0);
+            let targets = s.load_block_tail(target_tail, 0.0);
             let slope = pass.add_block(outputs, targets, weight, &mut sum);
             for (out, slope) in grad.chunks_mut(S::LANES).zip(slope.as_ref()) {
                 s.store_tail(*slope, out);
