@@ -558,7 +558,7 @@ fn scratch_never_falls() {
             }
         }
     }
-    assert!(scratch_len(usize::MAX, usize::MAX, usize::MAX) <= 162_000);
+    assert!(scratch_len(usize::MAX, usize::MAX, usize::MAX) <= 170_000);
 }
 
 #[test]
@@ -628,7 +628,7 @@ fn the_stride_of_a_single_row_or_column_does_not_matter() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_shapes_strides_and_scalars(
