@@ -151,7 +151,8 @@ pub const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Shape`] or [`Error::Length`] if the shapes do not fit together or `scratch` is too
-/// short. C is then as it was.
+/// short, [`Error::Parameter`] if that of an activation is negative or not finite. C is then as it
+/// was.
 pub fn gemm(
     level: Level,
     alpha: f32,
@@ -224,6 +225,11 @@ pub fn gemm_part(
     let mut bias = core::ptr::null();
     match epilogue {
         Epilogue::None => {}
+        Epilogue::BiasActivation(_, activation) | Epilogue::Derivative(activation, _)
+            if activation.check().is_err() =>
+        {
+            return activation.check();
+        }
         Epilogue::Bias(values) | Epilogue::BiasActivation(values, _) => {
             crate::error::check_len("bias", values.len(), n)?;
             bias = values.as_ptr();
