@@ -313,7 +313,6 @@ macro_rules! with_elementwise {
         }
     }};
 }
-#[allow(unused_imports, reason = "for the kernels that fuse an activation")]
 pub(crate) use with_elementwise;
 
 /// The forward pass of an [`Elementwise`] as a function to map.

@@ -25,7 +25,7 @@ use crate::simd::Simd;
 /// Largest block of k.
 pub(super) const KC: usize = 512;
 /// Largest block of rows: with KC, half a megabyte of A.
-pub(super) const MC: usize = 252;
+pub(super) const MC: usize = 264;
 
 /// Row strides that are a multiple of this many f32 map all rows to few cache sets.
 const ALIAS: usize = 512;
@@ -47,7 +47,7 @@ const fn rhs_scratch(n: usize, k: usize) -> usize {
 /// f32 that [`run`] may pack a block of A into.
 const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     if m >= PACK_MIN_ROWS && n >= PACK_MIN_COLS && k >= PACK_MIN_K {
-        min(m, MC) * min(k, KC)
+        min(m, MC) * min(k, KC) + packing::SLACK
     } else {
         0
     }
@@ -69,6 +69,10 @@ impl Deal {
     /// As few parts as possible, none above `max`.
     #[inline(always)]
     fn new(total: usize, max: usize) -> (Self, usize) {
+        // Small products are one part each way: no division then.
+        if total <= max {
+            return (Self { small: total, larger: 0 }, 1);
+        }
         let parts = total.div_ceil(max);
         (Self { small: total / parts, larger: total % parts }, parts)
     }
@@ -118,6 +122,7 @@ fn aliases(stride: usize) -> bool {
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
     let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
+    let (blocks, block_count) = Deal::new(m, MC);
     let pack_lhs = lhs_scratch(m, n, k) > 0 && (aliases(lhs.row) || aliases(lhs.col));
     let pack_rhs =
         n > 1 && (rhs.col != 1 || aliases(rhs.row) && m >= PACK_MIN_ROWS && k >= PACK_MIN_K);
@@ -129,8 +134,8 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         let last_k = p + block_k == k;
         let beta = if p == 0 { problem.finish.beta } else { 1.0 };
         let mut row = 0;
-        while row < m {
-            let block_m = MC.min(m - row);
+        for block in 0..block_count {
+            let block_m = blocks.part(block);
             let mut column = 0;
             for panel in 0..panel_count {
                 let vectors = panels.part(panel);
@@ -268,7 +273,8 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
         let (lhs, lhs_tile) = if let Some(packed) = block.pack {
             let packed = packed.wrapping_add(done * k);
             if block.fresh {
-                // SAFETY: rows done.. of the block exist, and block rows x k values of scratch.
+                // SAFETY: rows done.. of the block exist, and block rows x k values of scratch with
+                // their slack.
                 unsafe { packing::pack_lhs(s, lhs, count, mr, k, packed) };
             }
             (Source { ptr: packed, row: 1, col: mr }, mr * k)

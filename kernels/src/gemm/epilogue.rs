@@ -4,7 +4,7 @@
 //! others run here, over the rows of a strip that has just been written.
 
 use super::packing::Source;
-use crate::activation::{Activation, Saved};
+use crate::activation::{Activation, Elementwise, with_elementwise};
 use crate::simd::{Kernel, Simd};
 
 /// What is left to do after the microkernel's store.
@@ -62,88 +62,74 @@ impl Kernel for Strip {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { after, out, stride, rows, cols } = self;
-        for i in 0..rows {
-            // SAFETY: row i < rows, valid and not shared by the word of the caller of `run`.
-            let row =
-                unsafe { core::slice::from_raw_parts_mut(out.wrapping_add(i * stride), cols) };
-            match after {
-                After::None => {}
-                After::Forward(activation) => forward(s, activation, row),
-                After::Backward(activation, saved) if saved.col == 1 => {
-                    // SAFETY: row i of the saved matrix, contiguous; valid as above.
-                    let saved = unsafe { core::slice::from_raw_parts(saved.at(i, 0).ptr, cols) };
-                    backward(s, activation, row, saved);
+        match self.after {
+            After::None => {}
+            After::Forward(activation) => with_elementwise!(activation, f => {
+                for i in 0..self.rows {
+                    // SAFETY: i < rows.
+                    forward(s, f, unsafe { self.row(i) });
                 }
-                After::Backward(activation, saved) => {
-                    for (j, x) in row.iter_mut().enumerate() {
-                        // SAFETY: element (i, j) of the saved matrix; valid as above.
-                        let saved = unsafe { *saved.at(i, j).ptr };
-                        backward(s, activation, core::slice::from_mut(x), &[saved]);
+            }),
+            After::Backward(activation, saved) => with_elementwise!(activation, f => {
+                for i in 0..self.rows {
+                    // SAFETY: i < rows.
+                    let row = unsafe { self.row(i) };
+                    if saved.col == 1 {
+                        // SAFETY: row i of the saved matrix, contiguous and not part of C; valid by
+                        // the word of the caller of `run`.
+                        let saved =
+                            unsafe { core::slice::from_raw_parts(saved.at(i, 0).ptr, self.cols) };
+                        backward(s, f, row, saved);
+                    } else {
+                        for (j, x) in row.iter_mut().enumerate() {
+                            // SAFETY: element (i, j) of the saved matrix; valid as above.
+                            let saved = unsafe { *saved.at(i, j).ptr };
+                            backward(s, f, core::slice::from_mut(x), &[saved]);
+                        }
                     }
                 }
-            }
+            }),
+        }
+    }
+}
+
+impl Strip {
+    /// Row `i` of C.
+    ///
+    /// # Safety
+    /// `i < rows`, and no other reference to the row is alive.
+    #[inline(always)]
+    unsafe fn row<'a>(&self, i: usize) -> &'a mut [f32] {
+        // SAFETY: the caller of `run` vouches for the rows, that of this function for i.
+        unsafe {
+            core::slice::from_raw_parts_mut(self.out.wrapping_add(i * self.stride), self.cols)
         }
     }
 }
 
 /// row <- f(row)
 #[inline(always)]
-fn forward<S: Simd>(s: S, activation: Activation, row: &mut [f32]) {
-    if let Activation::LeakyRelu(slope) = activation {
-        let (chunks, tail) = s.chunks_mut(row);
-        let leaky = |v| s.select(s.lt(s.splat(0.0), v), v, s.mul(s.splat(slope), v));
-        for chunk in chunks {
-            s.store(leaky(s.load(chunk)), chunk);
-        }
-        let v = leaky(s.load_tail(tail, 0.0));
-        s.store_tail(v, tail);
-        return;
+fn forward<S: Simd, F: Elementwise>(s: S, f: F, row: &mut [f32]) {
+    let (chunks, tail) = s.chunks_mut(row);
+    for chunk in chunks {
+        s.store(f.apply(s, s.load(chunk)), chunk);
     }
-    for x in row {
-        let z = *x;
-        *x = match activation {
-            Activation::Elu(alpha) if z <= 0.0 => alpha * libm::expm1f(z),
-            Activation::Sigmoid => 1.0 / (1.0 + libm::expf(-z)),
-            Activation::Tanh => libm::tanhf(z),
-            Activation::Gelu => 0.5 * z * libm::erfcf(-z * core::f32::consts::FRAC_1_SQRT_2),
-            Activation::Silu => z / (1.0 + libm::expf(-z)),
-            Activation::Softplus => {
-                let positive = if z > 0.0 { z } else { 0.0 };
-                positive + libm::log1pf(libm::expf(-z.abs()))
-            }
-            _ => z,
-        };
+    if !tail.is_empty() {
+        s.store_tail(f.apply(s, s.load_tail(tail, 0.0)), tail);
     }
 }
 
 /// row <- row * f'(saved)
 #[inline(always)]
-fn backward<S: Simd>(s: S, activation: Activation, row: &mut [f32], saved: &[f32]) {
+fn backward<S: Simd, F: Elementwise>(s: S, f: F, row: &mut [f32], saved: &[f32]) {
     let (chunks, tail) = s.chunks_mut(row);
     let (saved_chunks, saved_tail) = s.chunks(saved);
     for (chunk, saved) in chunks.iter_mut().zip(saved_chunks) {
-        let v = s.mul(s.load(chunk), derivative(s, activation, s.load(saved)));
+        let v = s.mul(s.load(chunk), f.derivative(s, s.load(saved)));
         s.store(v, chunk);
     }
-    let v = derivative(s, activation, s.load_tail(saved_tail, 0.0));
-    s.store_tail(s.mul(s.load_tail(tail, 0.0), v), tail);
-}
-
-/// f' from what the forward pass saved.
-#[inline(always)]
-fn derivative<S: Simd>(s: S, activation: Activation, saved: S::F32) -> S::F32 {
-    if activation.saves() == Saved::Derivative {
-        return saved;
-    }
-    let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    let positive = s.lt(zero, saved);
-    match activation {
-        Activation::Relu => s.select(positive, one, zero),
-        Activation::LeakyRelu(slope) => s.select(positive, one, s.splat(slope)),
-        Activation::Elu(alpha) => s.select(positive, one, s.add(saved, s.splat(alpha))),
-        Activation::Sigmoid => s.mul(saved, s.sub(one, saved)),
-        Activation::Tanh => s.neg_mul_add(saved, saved, one),
-        _ => one,
+    if !tail.is_empty() {
+        let derivative = f.derivative(s, s.load_tail(saved_tail, 0.0));
+        s.store_tail(s.mul(s.load_tail(tail, 0.0), derivative), tail);
     }
 }

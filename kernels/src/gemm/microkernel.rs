@@ -33,7 +33,7 @@ pub(super) const MAX_COLS: usize = 64;
 pub(super) const fn max_vectors(registers: usize) -> usize {
     match registers {
         32.. => 4,
-        16.. => 3,
+        16.. => 2,
         _ => 1,
     }
 }
@@ -46,7 +46,7 @@ pub(super) const fn max_rows(registers: usize, vectors: usize) -> usize {
         (32.., 2) | (16.., 1) => 12,
         (32.., 3) => 9,
         (32.., 4) | (16.., 2) => 6,
-        (16.., 3) | (_, 1) => 4,
+        (_, 1) => 4,
         _ => 0,
     }
 }

@@ -5,7 +5,10 @@
 //! tile after another, each with its rows side by side for every p. B that is contiguous along k (a
 //! transpose) is turned by square transposes in registers.
 
-use crate::simd::{Kernel, Simd};
+use crate::simd::{BLOCK, Kernel, Simd};
+
+/// f32 that [`pack_lhs`] may overwrite past its end: less than a register.
+pub(super) const SLACK: usize = BLOCK;
 
 /// A matrix by pointer: element (i, j) at `i * row + j * col`.
 #[derive(Clone, Copy)]
@@ -116,7 +119,8 @@ struct PackLhs {
 /// tile at `p * mr + i`.
 ///
 /// # Safety
-/// `lhs` is valid for reading, and `dst` for writing `tiles * mr * k` f32, none of them in `lhs`.
+/// `lhs` is valid for reading, and `dst` for writing `tiles * mr * k` f32 and [`SLACK`] more, none
+/// of them in `lhs`.
 #[inline(always)]
 pub(super) unsafe fn pack_lhs<S: Simd>(
     s: S,
@@ -133,17 +137,44 @@ impl Kernel for PackLhs {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let Self { lhs, tiles, mr, k, dst } = self;
         for tile in 0..tiles {
             let lhs = lhs.at(tile * mr, 0);
             let dst = dst.wrapping_add(tile * mr * k);
-            for p in 0..k {
-                for i in 0..mr {
-                    // SAFETY: row tile * mr + i and column p are in `lhs`, their place in `dst` is
-                    // below tiles * mr * k. The caller of `pack_lhs` vouches for both.
-                    unsafe { dst.wrapping_add(p * mr + i).write(*lhs.at(i, p).ptr) }
+            if mr > S::LANES || lhs.row != 1 && lhs.col != 1 {
+                for p in 0..k {
+                    for i in 0..mr {
+                        // SAFETY: row tile * mr + i and column p are in `lhs`, their place in `dst`
+                        // is below tiles * mr * k. The caller of `pack_lhs` vouches for both.
+                        unsafe { dst.wrapping_add(p * mr + i).write(*lhs.at(i, p).ptr) }
+                    }
                 }
+                continue;
+            }
+            // Whole registers are stored, mr values apart in rising order: what one store writes
+            // too much the next one corrects, and the last one has the slack.
+            let mut p = 0;
+            while p < k {
+                let steps = if k - p < S::LANES { k - p } else { S::LANES };
+                if lhs.row == 1 {
+                    for p in p..p + steps {
+                        // SAFETY: mr rows in column p of `lhs`, contiguous; LANES values in `dst`
+                        // or its slack. The caller of `pack_lhs` vouches for both.
+                        unsafe {
+                            let rows = s.load_ptr_first(lhs.at(0, p).ptr, mr);
+                            s.store_ptr(rows, dst.wrapping_add(p * mr));
+                        }
+                    }
+                } else {
+                    // SAFETY: mr rows of `steps` contiguous values of `lhs`; `steps` rows of LANES
+                    // values in `dst` or its slack. The caller of `pack_lhs` vouches for both.
+                    unsafe {
+                        let (src, dst) = (lhs.at(0, p).ptr, dst.wrapping_add(p * mr));
+                        s.transpose_ptr(src, lhs.row, mr, steps, dst, mr);
+                    }
+                }
+                p += S::LANES;
             }
         }
     }
