@@ -92,23 +92,21 @@ fn loss_in_f64(net: &Net, params: &[f64], loss: Loss, x: &[f32], y: &[f32]) -> f
     let sum: f64 = h
         .chunks(columns)
         .enumerate()
-        .map(|(row, out)| match loss {
-            Loss::CategoricalCrossEntropy => {
+        .map(|(row, out)| {
+            if loss == Loss::CategoricalCrossEntropy {
                 let max = out.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = out.iter().map(|o| (o - max).exp()).sum();
-                max + sum.ln() - out[y[row] as usize]
+                return max + sum.ln() - out[y[row] as usize];
             }
-            _ => {
-                let errors = out.iter().zip(&y[row * columns..]).map(|(&o, &y)| {
-                    let y = f64::from(y);
-                    match loss {
-                        Loss::MeanSquaredError => (o - y).powi(2),
-                        Loss::BinaryCrossEntropy => o.max(0.0) - o * y + (-o.abs()).exp().ln_1p(),
-                        other => panic!("{other:?}"),
-                    }
-                });
-                errors.sum::<f64>() / columns as f64
-            }
+            let errors = out.iter().zip(&y[row * columns..]).map(|(&o, &y)| {
+                let y = f64::from(y);
+                match loss {
+                    Loss::MeanSquaredError => (o - y).powi(2),
+                    Loss::BinaryCrossEntropy => o.max(0.0) - o * y + (-o.abs()).exp().ln_1p(),
+                    other => panic!("{other:?}"),
+                }
+            });
+            errors.sum::<f64>() / columns as f64
         })
         .sum();
     sum / rows as f64
