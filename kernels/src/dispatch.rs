@@ -1,6 +1,6 @@
 //! From a run-time [`Level`] to code compiled for one instruction set.
 //!
-//! [`stamp!`] turns a kernel generic over [`Simd`](crate::simd::Simd) into a public function that
+//! `stamp!` turns a kernel generic over [`Simd`](crate::simd::Simd) into a public function that
 //! takes a [`Level`] first. It writes one copy a level, each in a function with the target features
 //! of that level, into which the generic kernel is inlined, and a `match` that picks the copy.
 //! This is one predictable branch a call, a nanosecond or so.
