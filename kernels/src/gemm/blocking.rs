@@ -20,7 +20,7 @@ use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
 use super::packing::{self, Source};
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 
 /// Largest block of k.
 pub(super) const KC: usize = 512;
@@ -120,12 +120,90 @@ fn aliases(stride: usize) -> bool {
 /// `scratch` for writing [`scratch_len`]; what is written overlaps nothing else.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
-    let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
-    let (blocks, block_count) = Deal::new(m, MC);
+    let Problem { m, n, k, kc, split, lhs, rhs, .. } = *problem;
     let pack_lhs = lhs_scratch(m, n, k) > 0 && (aliases(lhs.row) || aliases(lhs.col));
     let pack_rhs =
         n > 1 && (rhs.col != 1 || aliases(rhs.row) && m >= PACK_MIN_ROWS && k >= PACK_MIN_K);
+    let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
+    if k <= kc && m <= MC && !pack_lhs && !pack_rhs && problem.out_col == 1 {
+        // SAFETY: the caller vouches for the problem; C has contiguous rows.
+        unsafe { run_direct(s, problem, panels) };
+    } else {
+        // Out of line, so that a small product does not pay for the registers and the stack of
+        // this one.
+        s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
+    }
+}
+
+/// The one block of a product that is read where it lies: panels of columns, tiles of rows.
+///
+/// # Safety
+/// As for [`run`]; `out_col` is 1.
+#[inline(always)]
+unsafe fn run_direct<S: Simd>(s: S, problem: &Problem, (panels, panel_count): (Deal, usize)) {
+    let Problem { m, n, k, split, lhs, rhs, out, out_row, ref finish, after, .. } = *problem;
+    let mut column = 0;
+    for panel in 0..panel_count {
+        let vectors = panels.part(panel);
+        let cols = (vectors * S::LANES).min(n - column);
+        let (tiles, tile_count) = Deal::new(m, rows_limit::<S>(split, vectors));
+        let mut strip = Strip {
+            tiles: tiles.larger,
+            k,
+            lhs: lhs.ptr,
+            lhs_row: lhs.row,
+            lhs_col: lhs.col,
+            lhs_tile: (tiles.small + 1).wrapping_mul(lhs.row),
+            rhs: rhs.ptr.wrapping_add(column),
+            rhs_row: rhs.row,
+            out: out.wrapping_add(column),
+            out_row,
+            last: cols - (vectors - 1) * S::LANES,
+            finish: finish.at(column),
+        };
+        // SAFETY: all rows and the columns of the panel lie in the matrices.
+        unsafe {
+            if tiles.larger > 0 {
+                microkernel::run_strip(s, tiles.small + 1, vectors, split, &strip);
+                let done = tiles.larger * (tiles.small + 1);
+                strip.lhs = strip.lhs.wrapping_add(done * lhs.row);
+                strip.out = strip.out.wrapping_add(done * out_row);
+            }
+            strip.tiles = tile_count - tiles.larger;
+            strip.lhs_tile = tiles.small.wrapping_mul(lhs.row);
+            microkernel::run_strip(s, tiles.small, vectors, split, &strip);
+            let out = out.wrapping_add(column);
+            epilogue::run(s, after.at(0, column), out, out_row, m, cols);
+        }
+        column += cols;
+    }
+}
+
+/// The loops of a product that needs more than one block, packing or staging.
+struct Blocked<'a> {
+    problem: &'a Problem,
+    panels: (Deal, usize),
+    pack_lhs: bool,
+    pack_rhs: bool,
+}
+
+impl Kernel for Blocked<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: made by `run` alone, whose caller vouches for the problem.
+        unsafe { run_blocked(s, &self) }
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
+    let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
+    let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
+    let (blocks, block_count) = Deal::new(m, MC);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(n, k));
 
     let mut p = 0;
@@ -140,11 +218,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
             for panel in 0..panel_count {
                 let vectors = panels.part(panel);
                 let cols = (vectors * S::LANES).min(n - column);
-                let rows_limit = if split {
-                    max_split_rows(S::REGISTERS, vectors)
-                } else {
-                    max_rows(S::REGISTERS, vectors)
-                };
+                let rows_limit = rows_limit::<S>(split, vectors);
                 let (rhs, rhs_row) = if pack_rhs {
                     let width = vectors * S::LANES;
                     // SAFETY: rows p.. and columns column.. of B exist; `width` is at most
@@ -156,15 +230,11 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
                 } else {
                     (rhs.at(p, column).ptr, rhs.row)
                 };
-                let finish = Finish {
-                    beta,
-                    bias: if last_k && !problem.finish.bias.is_null() {
-                        problem.finish.bias.wrapping_add(column)
-                    } else {
-                        core::ptr::null()
-                    },
-                    floor: if last_k { problem.finish.floor } else { f32::NEG_INFINITY },
-                    ..problem.finish
+                let finish = if last_k {
+                    Finish { beta, ..problem.finish.at(column) }
+                } else {
+                    let bias = core::ptr::null();
+                    Finish { beta, bias, floor: f32::NEG_INFINITY, ..problem.finish }
                 };
                 let block = Block {
                     row,
@@ -236,6 +306,12 @@ fn panel_limit<S: Simd>(split: bool) -> usize {
     if split { if S::REGISTERS >= 16 { 3 } else { 1 } } else { max_vectors(S::REGISTERS) }
 }
 
+/// Rows of the highest tile of so many vectors.
+#[inline(always)]
+fn rows_limit<S: Simd>(split: bool, vectors: usize) -> usize {
+    if split { max_split_rows(S::REGISTERS, vectors) } else { max_rows(S::REGISTERS, vectors) }
+}
+
 /// A block of rows by a panel of columns.
 struct Block {
     row: usize,
@@ -300,7 +376,8 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
         unsafe {
             if problem.out_col == 1 {
                 let out = problem.out.wrapping_add(row * problem.out_row + block.column);
-                microkernel::run_strip(s, mr, vectors, problem.split, Strip { out, ..strip });
+                let strip = Strip { out, ..strip };
+                microkernel::run_strip(s, mr, vectors, problem.split, &strip);
                 let after = block.after.at(row, block.column);
                 epilogue::run(s, after, out, problem.out_row, mr * count, cols);
             } else {
@@ -344,7 +421,7 @@ unsafe fn stage<S: Simd>(
     // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
     unsafe {
         let strip = Strip { out, out_row: MAX_COLS, ..strip };
-        microkernel::run_strip(s, mr, block.vectors, problem.split, strip);
+        microkernel::run_strip(s, mr, block.vectors, problem.split, &strip);
         epilogue::run(s, block.after.at(row, block.column), out, MAX_COLS, mr, block.cols);
     }
     for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {

@@ -98,6 +98,13 @@ pub(super) struct Finish {
 }
 
 impl Finish {
+    /// The same from column `column` on.
+    #[inline(always)]
+    pub(super) fn at(self, column: usize) -> Self {
+        let bias = if self.bias.is_null() { self.bias } else { self.bias.wrapping_add(column) };
+        Self { bias, ..self }
+    }
+
     /// Whether the sums are stored as they are.
     fn is_plain(&self) -> bool {
         self.alpha == 1.0
@@ -109,17 +116,19 @@ impl Finish {
 
 /// A [`Strip`] of tiles of `MR` rows and `NV` vectors with `CHAINS` chains an element; `TAIL` says
 /// that the last vector is not full.
-struct Tiles<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool>(Strip);
+struct Tiles<'a, const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool>(
+    &'a Strip,
+);
 
 impl<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool> Kernel
-    for Tiles<MR, NV, CHAINS, TAIL>
+    for Tiles<'_, MR, NV, CHAINS, TAIL>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: `Tiles` is made by `run_strip` alone, whose caller vouches for the strip.
-        unsafe { strip::<S, MR, NV, CHAINS, TAIL>(s, &self.0) }
+        unsafe { strip::<S, MR, NV, CHAINS, TAIL>(s, self.0) }
     }
 }
 
@@ -137,7 +146,7 @@ pub(super) unsafe fn run_strip<S: Simd>(
     rows: usize,
     vectors: usize,
     split: bool,
-    strip: Strip,
+    strip: &Strip,
 ) {
     macro_rules! pick {
         ($chains:literal, $limit:ident: $($nv:literal x [$($mr:literal)*])*) => {
