@@ -32,14 +32,6 @@ fn check_rows(what: &'static str, len: usize, cols: usize) -> Result<(), Error> 
     check_len(what, len, len - len.checked_rem(cols).unwrap_or(len))
 }
 
-/// The only lane that a splat has to give.
-#[inline(always)]
-fn first_lane<S: Simd>(s: S, v: S::F32) -> f32 {
-    let mut lane = [0.0];
-    s.store_tail(v, &mut lane);
-    lane[0]
-}
-
 /// Largest element of a row.
 #[inline(always)]
 fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
@@ -71,11 +63,19 @@ fn row_exp_sum<S: Simd>(s: S, row: &[f32], shift: f32) -> f32 {
     s.sum_block(acc)
 }
 
-/// Stores the first `min(out.len(), BLOCK)` virtual lanes.
+/// Stores the first `min(out.len(), BLOCK)` virtual lanes; only what is less than a register is
+/// masked, as masked stores are slow where they are not native.
 #[inline(always)]
-fn store_block_tail<S: Simd>(s: S, v: S::Block, out: &mut [f32]) {
-    for (v, out) in v.as_ref().iter().zip(out.chunks_mut(S::LANES)) {
-        s.store_tail(*v, out);
+fn store_block<S: Simd>(s: S, v: S::Block, out: &mut [f32]) {
+    let (chunks, tail) = s.chunks_mut(out);
+    let mut v = v.as_ref().iter();
+    for (chunk, v) in chunks.iter_mut().zip(v.by_ref()) {
+        s.store(*v, chunk);
+    }
+    if let Some(v) = v.next()
+        && !tail.is_empty()
+    {
+        s.store_tail(*v, tail);
     }
 }
 
@@ -115,20 +115,22 @@ impl Row for Softmax {
                 *e = exp(s, s.sub(*e, max));
                 *acc = s.add(*acc, *e);
             }
-            store_block_tail(s, e, block);
+            store_block(s, e, block);
         }
         let mut e = s.load_block_tail(tail, f32::NEG_INFINITY);
         for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
             *e = exp(s, s.sub(*e, max));
             *acc = s.add(*acc, *e);
         }
-        store_block_tail(s, e, tail);
+        store_block(s, e, tail);
         let scale = s.splat(1.0 / s.sum_block(acc));
         let (chunks, tail) = s.chunks_mut(row);
         for chunk in chunks {
             s.store(s.mul(s.load(chunk), scale), chunk);
         }
-        s.store_tail(s.mul(s.load_tail(tail, 0.0), scale), tail);
+        if !tail.is_empty() {
+            s.store_tail(s.mul(s.load_tail(tail, 0.0), scale), tail);
+        }
     }
 }
 
@@ -160,7 +162,9 @@ impl Row for LogSoftmax {
         for chunk in chunks {
             s.store(s.sub(s.sub(s.load(chunk), max), log), chunk);
         }
-        s.store_tail(s.sub(s.sub(s.load_tail(tail, 0.0), max), log), tail);
+        if !tail.is_empty() {
+            s.store_tail(s.sub(s.sub(s.load_tail(tail, 0.0), max), log), tail);
+        }
     }
 }
 
@@ -182,7 +186,7 @@ fn rows<S: Simd, F: Row>(
     if cols <= BLOCK {
         for (x, out) in rows {
             let x = s.load_block_tail(x, f32::NEG_INFINITY);
-            store_block_tail(s, function.block(s, x), out);
+            store_block(s, function.block(s, x), out);
         }
     } else {
         for (x, out) in rows {
@@ -208,7 +212,7 @@ fn rows_in_place<S: Simd, F: Row>(
     for row in x.chunks_exact_mut(cols) {
         if cols <= BLOCK {
             let x = s.load_block_tail(row, f32::NEG_INFINITY);
-            store_block_tail(s, function.block(s, x), row);
+            store_block(s, function.block(s, x), row);
         } else {
             function.in_place(s, row);
         }
@@ -236,15 +240,6 @@ fn log_softmax_in_place_in<S: Simd>(s: S, x: &mut [f32], cols: usize) -> Result<
     rows_in_place(s, LogSoftmax, x, cols)
 }
 
-/// `ln Σ exp(x)` over a row.
-#[inline(always)]
-pub(crate) fn row_log_sum_exp<S: Simd>(s: S, row: &[f32]) -> f32 {
-    let max = row_max(s, row);
-    // Without a finite maximum the terms are infinite or 0 as they stand.
-    let shift = if max.is_finite() { max } else { 0.0 };
-    shift + first_lane(s, ln(s, s.splat(row_exp_sum(s, row, shift))))
-}
-
 #[inline(always)]
 fn log_sum_exp_in<S: Simd>(s: S, x: &[f32], cols: usize, out: &mut [f32]) -> Result<(), Error> {
     check_rows("x", x.len(), cols)?;
@@ -252,8 +247,17 @@ fn log_sum_exp_in<S: Simd>(s: S, x: &[f32], cols: usize, out: &mut [f32]) -> Res
     if x.is_empty() {
         return Ok(());
     }
-    for (row, out) in x.chunks_exact(cols).zip(out) {
-        *out = row_log_sum_exp(s, row);
+    // As many rows at a time as there are lanes for their logarithms.
+    for (x, out) in x.chunks(cols.saturating_mul(S::LANES)).zip(out.chunks_mut(S::LANES)) {
+        let mut sums = [1.0; BLOCK];
+        for ((row, out), sum) in x.chunks_exact(cols).zip(&mut *out).zip(&mut sums) {
+            let max = row_max(s, row);
+            // Without a finite maximum the terms are infinite or 0 as they stand.
+            *out = if max.is_finite() { max } else { 0.0 };
+            *sum = row_exp_sum(s, row, *out);
+        }
+        let logs = ln(s, s.load_tail(&sums, 1.0));
+        s.store_tail(s.add(s.load_tail(out, 0.0), logs), out);
     }
     Ok(())
 }

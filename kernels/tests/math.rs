@@ -61,19 +61,31 @@ const FUNCTIONS: [Function; 10] = [
     },
 ];
 
-/// The largest error seen at one level, and where.
+/// What was seen at one level: the largest error and where, and a hash of all results.
 #[derive(Clone, Copy, Default)]
 struct Worst {
     error: f64,
     at: f32,
+    /// A sum, so that the order does not matter.
+    hash: u64,
 }
 
 impl Worst {
     fn include(&mut self, other: Self) {
         if other.error > self.error {
-            *self = other;
+            (self.error, self.at) = (other.error, other.at);
         }
+        self.hash = self.hash.wrapping_add(other.hash);
     }
+}
+
+/// Mixes an argument and its result (splitmix64); all NaN count as one.
+fn hash(x: f32, y: f32) -> u64 {
+    let y = if y.is_nan() { f32::NAN.to_bits() } else { y.to_bits() };
+    let z = u64::from(x.to_bits()) << 32 | u64::from(y);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// Sweeps `x`: the worst of each level, which are `Level::available()`. Fused levels must agree.
@@ -86,7 +98,7 @@ fn sweep(function: &Function, x: &[f32], worst: &mut [Worst], buffers: &mut [Vec
     for (i, &x) in x.iter().enumerate() {
         let want = (function.oracle)(f64::from(x));
         for (worst, out) in worst.iter_mut().zip(&*buffers) {
-            worst.include(Worst { error: ulp_error(out[i], want), at: x });
+            worst.include(Worst { error: ulp_error(out[i], want), at: x, hash: hash(x, out[i]) });
         }
     }
     let mut fused = Level::available().zip(&*buffers).filter(|(level, _)| level.is_fused());
@@ -102,7 +114,8 @@ fn sweep(function: &Function, x: &[f32], worst: &mut [Worst], buffers: &mut [Vec
 fn judge(function: &Function, worst: &[Worst]) -> Vec<String> {
     let mut failures = Vec::new();
     for (level, worst) in Level::available().zip(worst) {
-        println!("{:9} {level:9} {:7.4} ULP at {:e}", function.name, worst.error, worst.at);
+        let Worst { error, at, hash } = worst;
+        println!("{:9} {level:9} {error:7.4} ULP at {at:e}, hash {hash:#018x}", function.name);
         let bound = function.bounds[usize::from(!level.is_fused())];
         if worst.error > bound {
             failures.push(format!("{} at {level}: {} > {bound}", function.name, worst.error));
