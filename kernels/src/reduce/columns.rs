@@ -15,6 +15,9 @@ use crate::{Error, MatRef};
 /// Rows between two compensated additions.
 const GROUP: usize = 16;
 
+/// Strips that the column sums of a wide matrix take side by side, given registers for them.
+const WIDE: usize = 4;
+
 stamp! {
     /// Sums of the columns of `x`, one for each: `out[j] = Σ_i x[i, j]`.
     ///
@@ -82,7 +85,21 @@ stamp! {
 #[inline(always)]
 fn column_sums_in<S: Simd>(s: S, x: MatRef<'_>, out: &mut [f32]) -> Result<(), Error> {
     check_len("column sums", out.len(), x.cols())?;
-    for (strip, out) in strips(x).zip(out.chunks_mut(BLOCK)) {
+    // Whole cache lines side by side: a wide matrix is then read in runs that the machine fetches
+    // ahead. Columns do not mix, so this changes no bit.
+    let mut strips = strips(x);
+    let (wide, narrow): (&mut [[f32; WIDE * BLOCK]], _) =
+        if S::REGISTERS < 32 { (&mut [], out) } else { out.as_chunks_mut() };
+    for out in wide {
+        let group: [_; WIDE] = core::array::from_fn(|_| strips.next());
+        if let [Some(strip), ..] = group {
+            let sums: [S::Block; WIDE] = sum_rows(s, strip, Plain);
+            for (sum, out) in sums.iter().zip(out.chunks_mut(BLOCK)) {
+                store_block(s, sum, out);
+            }
+        }
+    }
+    for (strip, out) in strips.zip(narrow.chunks_mut(BLOCK)) {
         let [sum] = sum_rows(s, strip, Plain);
         store_block(s, &sum, out);
     }
@@ -195,18 +212,24 @@ impl Strip<'_> {
     }
 }
 
-/// What is summed down a strip: `N` numbers made of one element each.
+/// What is summed down the rows: `N` blocks of terms, made of what one row has in a strip and, for
+/// [`Plain`], in the strips to its right.
 trait Terms<S: Simd, const N: usize>: Copy {
-    fn of(self, s: S, x: S::Block) -> [S::Block; N];
+    fn at(self, s: S, strip: Strip<'_>, row: usize) -> [S::Block; N];
 }
 
-/// `x`
+/// `x`, of `N` strips side by side.
 #[derive(Clone, Copy)]
 struct Plain;
-impl<S: Simd> Terms<S, 1> for Plain {
+impl<S: Simd, const N: usize> Terms<S, N> for Plain {
     #[inline(always)]
-    fn of(self, _: S, x: S::Block) -> [S::Block; 1] {
-        [x]
+    fn at(self, s: S, mut strip: Strip<'_>, row: usize) -> [S::Block; N] {
+        let mut x = [s.splat_block(0.0); N];
+        for x in &mut x {
+            *x = strip.load(s, row);
+            strip.col += BLOCK;
+        }
+        x
     }
 }
 
@@ -217,7 +240,8 @@ struct Deviation<S: Simd> {
 }
 impl<S: Simd> Terms<S, 1> for Deviation<S> {
     #[inline(always)]
-    fn of(self, s: S, mut x: S::Block) -> [S::Block; 1] {
+    fn at(self, s: S, strip: Strip<'_>, row: usize) -> [S::Block; 1] {
+        let mut x = strip.load(s, row);
         for (x, center) in x.as_mut().iter_mut().zip(self.center.as_ref()) {
             *x = s.sub(*x, *center);
         }
@@ -226,8 +250,8 @@ impl<S: Simd> Terms<S, 1> for Deviation<S> {
 }
 impl<S: Simd> Terms<S, 2> for Deviation<S> {
     #[inline(always)]
-    fn of(self, s: S, x: S::Block) -> [S::Block; 2] {
-        let [deviation]: [S::Block; 1] = self.of(s, x);
+    fn at(self, s: S, strip: Strip<'_>, row: usize) -> [S::Block; 2] {
+        let [deviation]: [S::Block; 1] = self.at(s, strip, row);
         let mut square = deviation;
         for x in square.as_mut() {
             *x = s.mul(*x, *x);
@@ -251,15 +275,13 @@ fn sum_rows<S: Simd, T: Terms<S, N>, const N: usize>(
         let mut group = [s.splat_block(0.0); N];
         let mut row = start;
         while end - row >= 4 {
-            let (r0, r1) = (strip.load(s, row), strip.load(s, row + 1));
-            let (r2, r3) = (strip.load(s, row + 2), strip.load(s, row + 3));
-            let low = add(s, terms.of(s, r0), terms.of(s, r1));
-            let high = add(s, terms.of(s, r2), terms.of(s, r3));
+            let low = add(s, terms.at(s, strip, row), terms.at(s, strip, row + 1));
+            let high = add(s, terms.at(s, strip, row + 2), terms.at(s, strip, row + 3));
             group = add(s, group, add(s, low, high));
             row += 4;
         }
         for row in row..end {
-            group = add(s, group, terms.of(s, strip.load(s, row)));
+            group = add(s, group, terms.at(s, strip, row));
         }
         for ((sum, lost), group) in sum.iter_mut().zip(&mut lost).zip(&group) {
             let sum = sum.as_mut().iter_mut();
