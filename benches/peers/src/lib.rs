@@ -1,0 +1,121 @@
+//! What the peer benchmarks share: interleaved timing, and a table of it.
+//!
+//! Machines are shared and their clocks drift, so numbers count only as ratios from one run:
+//! contestants take turns, round by round, each for about a millisecond, and the median over the
+//! rounds is what is printed.
+
+use std::time::{Duration, Instant};
+
+/// Shortest measurement of one turn.
+const TURN: Duration = Duration::from_millis(1);
+
+/// One way to do the job.
+pub struct Contestant<'a> {
+    /// Name of the row.
+    pub name: String,
+    /// Does the job once.
+    pub run: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Contestant<'a> {
+    /// A contestant.
+    pub fn new(name: impl Into<String>, run: impl FnMut() + 'a) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// Median seconds a call of each contestant, who take turns for `rounds` rounds.
+pub fn race(contestants: &mut [Contestant<'_>], rounds: usize) -> Vec<f64> {
+    let calls: Vec<u32> = contestants.iter_mut().map(calls_a_turn).collect();
+    let mut times = vec![Vec::with_capacity(rounds); contestants.len()];
+    for _ in 0..rounds {
+        for ((contestant, &calls), times) in contestants.iter_mut().zip(&calls).zip(&mut times) {
+            times.push(time(contestant, calls).as_secs_f64() / f64::from(calls));
+        }
+    }
+    times.iter_mut().map(|times| median(times)).collect()
+}
+
+/// Calls that take a [`TURN`]; warms the caches on the way.
+fn calls_a_turn(contestant: &mut Contestant<'_>) -> u32 {
+    let mut calls = 1;
+    loop {
+        let taken = time(contestant, calls);
+        if taken >= TURN || calls >= 1 << 24 {
+            return calls;
+        }
+        let wanted = TURN.as_secs_f64() / taken.as_secs_f64().max(1e-9);
+        calls = (f64::from(calls) * wanted.clamp(1.5, 20.0)).ceil() as u32;
+    }
+}
+
+fn time(contestant: &mut Contestant<'_>, calls: u32) -> Duration {
+    let start = Instant::now();
+    for _ in 0..calls {
+        (contestant.run)();
+    }
+    start.elapsed()
+}
+
+/// The middle value.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// FMA peak of one core in GFLOP/s: independent chains of 512-bit (or 256-bit) multiply-adds.
+pub fn fma_peak() -> f64 {
+    let flops = chains() as f64;
+    let mut contestants = [Contestant::new("peak", || {
+        std::hint::black_box(chains());
+    })];
+    flops / race(&mut contestants, 31)[0] / 1e9
+}
+
+/// Runs the chains; returns the floating-point operations done.
+#[cfg(target_arch = "x86_64")]
+fn chains() -> usize {
+    use std::arch::x86_64::*;
+    const STEPS: usize = 2000;
+
+    #[target_feature(enable = "avx512f")]
+    fn avx512() -> usize {
+        let mut acc = [_mm512_set1_ps(0.5); 16];
+        let (a, b) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(0.25));
+        for _ in 0..STEPS {
+            for acc in &mut acc {
+                *acc = _mm512_fmadd_ps(*acc, a, b);
+            }
+        }
+        for acc in acc {
+            std::hint::black_box(_mm512_reduce_add_ps(acc));
+        }
+        STEPS * 16 * 16 * 2
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2() -> usize {
+        let mut acc = [_mm256_set1_ps(0.5); 12];
+        let (a, b) = (_mm256_set1_ps(std::hint::black_box(0.5)), _mm256_set1_ps(0.25));
+        for _ in 0..STEPS {
+            for acc in &mut acc {
+                *acc = _mm256_fmadd_ps(*acc, a, b);
+            }
+        }
+        for acc in acc {
+            std::hint::black_box(_mm256_cvtss_f32(acc));
+        }
+        STEPS * 12 * 8 * 2
+    }
+
+    // SAFETY: each function is called only where its features were detected.
+    unsafe {
+        if is_x86_feature_detected!("avx512f") {
+            avx512()
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            avx2()
+        } else {
+            panic!("the peak is measured with AVX2 and FMA at least")
+        }
+    }
+}
