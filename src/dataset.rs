@@ -400,8 +400,8 @@ const NO_ROWS: Error =
 /// How many rows of each class go to the test part (the largest remainder method).
 fn stratified_quotas(counts: &[usize], fraction: f64, wanted: usize) -> Vec<usize> {
     let share = |count: usize| fraction * count as f64;
-    let mut quotas: Vec<usize> =
-        counts.iter().map(|&count| (share(count) as usize).min(count.saturating_sub(1))).collect();
+    // Below the count even rounded to f64, as the fraction is below 1: each class keeps a row.
+    let mut quotas: Vec<usize> = counts.iter().map(|&count| share(count) as usize).collect();
     let mut by_remainder: Vec<usize> =
         (0..counts.len()).filter(|&class| quotas[class] + 1 < counts[class]).collect();
     // A stable sort: equals stay in the order of their indices.

@@ -214,15 +214,21 @@ const PINNED_TRAIN: [f32; 7] = [3.0, 1.0, 5.0, 9.0, 4.0, 0.0, 8.0];
 
 #[test]
 fn each_class_keeps_its_share() {
-    // Shares 1.75, 1.75 and 0.5 of 4 rows: the two that lose most get what is left.
-    let labels: Vec<usize> =
-        (0..16).map(|row| [0, 1][usize::from(row >= 7)] + usize::from(row >= 14)).collect();
-    let (train, test) = labelled(&labels, 3).split(0.25, 3, Stratify::ByClass).unwrap();
-    assert_eq!(test.class_counts(), [2, 2, 0]);
-    assert_eq!(train.class_counts(), [5, 5, 2]);
+    let split = |counts: &[usize], fraction| {
+        let labels = counts.iter().enumerate().flat_map(|(class, &rows)| vec![class; rows]);
+        let data = labelled(&labels.collect::<Vec<_>>(), counts.len());
+        let (train, test) = data.split(fraction, 3, Stratify::ByClass).unwrap();
+        (train.class_counts(), test.class_counts())
+    };
+    // Shares 0.5, 1.75 and 1.75 of 4 rows: the two that lose most get what is left.
+    assert_eq!(split(&[2, 7, 7], 0.25), (vec![2, 5, 5], vec![0, 2, 2]));
+    // Shares 1, 1.5 and 1.5 of 4 rows: the first of equals gets it.
+    assert_eq!(split(&[2, 3, 3], 0.5), (vec![1, 1, 2], vec![1, 2, 1]));
+    // The largest fraction below 1 leaves each class a row.
+    let most = 1.0_f64.next_down();
+    assert_eq!(split(&[2, 3, 5, 9], most), (vec![1; 4], vec![1, 2, 4, 8]));
     // A class with one row keeps it for training, and an empty class stays empty.
-    let (train, test) = labelled(&[0, 0, 0, 0, 0, 2], 3).split(0.8, 3, Stratify::ByClass).unwrap();
-    assert_eq!((train.class_counts(), test.class_counts()), (vec![1, 0, 1], vec![4, 0, 0]));
+    assert_eq!(split(&[5, 0, 1], 0.8), (vec![1, 0, 1], vec![4, 0, 0]));
 }
 
 proptest! {
