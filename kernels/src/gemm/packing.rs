@@ -65,20 +65,34 @@ impl Kernel for PackRhs {
     fn run<S: Simd>(self, s: S) {
         let Self { rhs, k, cols, width, dst } = self;
         let vectors = width / S::LANES;
+        if rhs.col == 1 {
+            // Row by row: a row is one page and a few neighbouring cache lines.
+            let last = cols - (vectors - 1) * S::LANES;
+            for p in 0..k {
+                let (row, dst) = (rhs.at(p, 0).ptr, dst.wrapping_add(p * width));
+                for v in 0..vectors {
+                    let first = v * S::LANES;
+                    // SAFETY: the columns from `first` on, `last` of them for the last vector, are
+                    // in row p < k of `rhs`; row p of `dst` has LANES values from `first` on. The
+                    // caller of `pack_rhs` vouches for both.
+                    unsafe {
+                        let row = row.wrapping_add(first);
+                        let vector = if v + 1 == vectors {
+                            s.load_ptr_first(row, last)
+                        } else {
+                            s.load_ptr(row)
+                        };
+                        s.store_ptr(vector, dst.wrapping_add(first));
+                    }
+                }
+            }
+            return;
+        }
         for v in 0..vectors {
             let first = v * S::LANES;
             let lanes = if cols - first < S::LANES { cols - first } else { S::LANES };
             let dst = dst.wrapping_add(first);
-            if rhs.col == 1 {
-                for p in 0..k {
-                    // SAFETY: `lanes` columns from `first` on are in row p < k of `rhs`; row p of
-                    // `dst` has LANES values from `first` on. The caller of `pack_rhs` vouches.
-                    unsafe {
-                        let row = s.load_ptr_first(rhs.at(p, first).ptr, lanes);
-                        s.store_ptr(row, dst.wrapping_add(p * width));
-                    }
-                }
-            } else if rhs.row == 1 {
+            if rhs.row == 1 {
                 let mut p = 0;
                 while p < k {
                     let steps = if k - p < S::LANES { k - p } else { S::LANES };
@@ -94,7 +108,7 @@ impl Kernel for PackRhs {
             } else {
                 for p in 0..k {
                     for j in 0..S::LANES {
-                        // SAFETY: as in the first branch, value by value.
+                        // SAFETY: as for contiguous rows, value by value.
                         unsafe {
                             let value = if j < lanes { *rhs.at(p, first + j).ptr } else { 0.0 };
                             dst.wrapping_add(p * width + j).write(value);
