@@ -60,6 +60,13 @@ pub enum Error {
         /// In this epoch, from 0.
         epoch: usize,
     },
+    /// There is no memory for a buffer.
+    Memory {
+        /// What for.
+        what: &'static str,
+        /// Its length in f32; `usize::MAX` if that overflows.
+        len: usize,
+    },
     /// The threads asked for could not be started.
     Threads {
         /// How many.
@@ -129,6 +136,9 @@ impl fmt::Display for Error {
                 "the loss of epoch {epoch} (from 0) is not finite: try a lower learning rate, \
                  clip_norm, or standardised features"
             ),
+            Self::Memory { what, len } => {
+                write!(f, "no memory for {len} numbers ({what}): the network is too large")
+            }
             Self::Threads { threads, reason } => {
                 write!(f, "could not start {threads} threads: {reason}")
             }

@@ -11,9 +11,9 @@ use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::Penalty;
 use slimfit_kernels::{Error as KernelError, Level};
 
-use crate::Error;
 use crate::batch::{BatchSize, Batches};
 use crate::dataset::Dataset;
+use crate::error::{Error, check_len};
 use crate::executor::{Executor, Rayon};
 use crate::metrics::{self, Outputs};
 use crate::mlp::{Batch, Layer, Mlp, OptimizerState, StepOptions, Workspace};
@@ -171,7 +171,7 @@ impl Model {
     /// As [`Mlp::new`], and if the loss does not go with the last layer.
     pub fn new(layers: &[Layer], loss: Loss, seed: u64) -> Result<Self, Error> {
         let mlp = Mlp::new(layers)?;
-        let mut params = vec![0.0; mlp.parameter_len()];
+        let mut params = zeros("parameters", mlp.parameter_len())?;
         mlp.init(None, &mut rng::generator(seed, Stream::Weights), &mut params)?;
         Self::from_params(layers, loss, params)
     }
@@ -276,7 +276,7 @@ impl Model {
     pub fn evaluate(&self, data: &Dataset) -> Result<Evaluation, Error> {
         self.check_data(data)?;
         let executor = Rayon::here(self.level);
-        Evaluator::new(&self.mlp(), self.loss, data, &executor).evaluate(&executor, &self.params)
+        Evaluator::new(&self.mlp(), self.loss, data, &executor)?.evaluate(&executor, &self.params)
     }
 
     /// The network's answers to `features`, `[rows, inputs]` row-major: probabilities of the class 1
@@ -286,9 +286,12 @@ impl Model {
     /// If `features` is not a whole number of rows.
     pub fn predict(&self, features: &[f32]) -> Result<Vec<f32>, Error> {
         let mlp = self.mlp();
-        let mut out = vec![0.0; features.len() / mlp.inputs() * mlp.outputs()];
+        let rows = features.len() / mlp.inputs();
+        let whole = rows * mlp.inputs();
+        check_len("features (whole rows)", features.len(), whole)?;
+        let mut out = zeros("predictions", rows.saturating_mul(mlp.outputs()))?;
         let executor = Rayon::here(self.level);
-        let mut workspace = vec![0.0; predict_len(&mlp, out.len() / mlp.outputs(), &executor)];
+        let mut workspace = zeros("workspace", predict_len(&mlp, rows, &executor))?;
         let link = self.loss.link();
         predict(&executor, &mlp, link, &self.params, features, &mut out, &mut workspace)?;
         Ok(out)
@@ -373,9 +376,12 @@ impl<'f, E: Executor> Fit<'f, E> {
         let rows = options.batch_size.most(train.rows());
         let mlp = model.mlp();
         let parameter_len = mlp.parameter_len();
-        let optimizer_state = vec![0.0; options.optimizer.state_len(parameter_len)];
-        let workspace = vec![0.0; mlp.workspace_len(rows, executor.threads())];
-        let validation = validation.map(|data| Evaluator::new(&mlp, model.loss, data, &executor));
+        let optimizer_state = zeros("optimizer state", options.optimizer.state_len(parameter_len))?;
+        let workspace = zeros("workspace", mlp.workspace_len(rows, executor.threads()))?;
+        let validation = match validation {
+            Some(data) => Some(Evaluator::new(&mlp, model.loss, data, &executor)?),
+            None => None,
+        };
         Ok(Self {
             options,
             executor,
@@ -385,8 +391,8 @@ impl<'f, E: Executor> Fit<'f, E> {
             params: model.params.clone(),
             optimizer_state,
             workspace,
-            features: vec![0.0; rows * train.feature_count()],
-            targets: vec![0.0; rows * train.target_count()],
+            features: zeros("batch", rows * train.feature_count())?,
+            targets: zeros("batch", rows * train.target_count())?,
             model,
         })
     }
@@ -522,14 +528,19 @@ struct Evaluator<'d> {
 }
 
 impl<'d> Evaluator<'d> {
-    fn new<E: Executor>(mlp: &Mlp<'_>, loss: Loss, data: &'d Dataset, executor: &E) -> Self {
-        Self {
+    fn new<E: Executor>(
+        mlp: &Mlp<'_>,
+        loss: Loss,
+        data: &'d Dataset,
+        executor: &E,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             layers: mlp.layers().to_vec(),
             loss,
             data,
-            outputs: vec![0.0; data.rows() * mlp.outputs()],
-            workspace: vec![0.0; predict_len(mlp, data.rows(), executor)],
-        }
+            outputs: zeros("predictions", data.rows().saturating_mul(mlp.outputs()))?,
+            workspace: zeros("workspace", predict_len(mlp, data.rows(), executor))?,
+        })
     }
 
     fn evaluate<E: Executor>(&mut self, executor: &E, params: &[f32]) -> Result<Evaluation, Error> {
@@ -552,6 +563,14 @@ impl<'d> Evaluator<'d> {
     }
 }
 
+/// A buffer, or an error if there is no memory for it: sizes come from the user.
+fn zeros(what: &'static str, len: usize) -> Result<Vec<f32>, Error> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| Error::Memory { what, len })?;
+    buffer.resize(len, 0.0);
+    Ok(buffer)
+}
+
 /// Pieces that a prediction of `rows` rows is split into.
 fn predict_pieces<E: Executor>(mlp: &Mlp<'_>, rows: usize, executor: &E) -> usize {
     let work = mlp.parameter_len().saturating_mul(rows);
@@ -560,7 +579,7 @@ fn predict_pieces<E: Executor>(mlp: &Mlp<'_>, rows: usize, executor: &E) -> usiz
 
 /// Length of the workspace of [`predict`].
 fn predict_len<E: Executor>(mlp: &Mlp<'_>, rows: usize, executor: &E) -> usize {
-    mlp.predict_len(PREDICT_ROWS.min(rows)) * predict_pieces(mlp, rows, executor)
+    mlp.predict_len(PREDICT_ROWS.min(rows)).saturating_mul(predict_pieces(mlp, rows, executor))
 }
 
 /// [`Mlp::predict`] for any number of rows, in passes of [`PREDICT_ROWS`], between threads.
