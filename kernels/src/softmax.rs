@@ -32,6 +32,15 @@ fn check_rows(what: &'static str, len: usize, cols: usize) -> Result<(), Error> 
     check_len(what, len, len - len.checked_rem(cols).unwrap_or(len))
 }
 
+/// exp(x - shift), and 0 for an x of -∞, which missing lanes hold, without passing through subnormals:
+/// these are slow on many machines.
+#[inline(always)]
+fn exp_or_zero<S: Simd>(s: S, x: S::F32, shift: S::F32) -> S::F32 {
+    let zero = s.splat(0.0);
+    let none = s.eq(x, s.splat(f32::NEG_INFINITY));
+    s.select(none, zero, exp(s, s.select(none, zero, s.sub(x, shift))))
+}
+
 /// Largest element of a row.
 #[inline(always)]
 fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
@@ -56,9 +65,11 @@ fn row_exp_sum<S: Simd>(s: S, row: &[f32], shift: f32) -> f32 {
             *acc = s.add(*acc, exp(s, s.sub(*x, shift)));
         }
     }
-    let tail = s.load_block_tail(tail, f32::NEG_INFINITY);
-    for (acc, x) in acc.as_mut().iter_mut().zip(tail.as_ref()) {
-        *acc = s.add(*acc, exp(s, s.sub(*x, shift)));
+    if !tail.is_empty() {
+        let tail = s.load_block_tail(tail, f32::NEG_INFINITY);
+        for (acc, x) in acc.as_mut().iter_mut().zip(tail.as_ref()) {
+            *acc = s.add(*acc, exp_or_zero(s, *x, shift));
+        }
     }
     s.sum_block(acc)
 }
@@ -81,8 +92,8 @@ fn store_block<S: Simd>(s: S, v: S::Block, out: &mut [f32]) {
 
 /// A function of a row, by a block where the row fits one, else in place.
 trait Row: Copy {
-    /// The row in a block whose missing lanes are -∞.
-    fn block<S: Simd>(self, s: S, x: S::Block) -> S::Block;
+    /// A row of at most [`BLOCK`] elements.
+    fn block<S: Simd>(self, s: S, row: &[f32]) -> S::Block;
     /// Any row.
     fn in_place<S: Simd>(self, s: S, row: &mut [f32]);
 }
@@ -92,10 +103,11 @@ struct Softmax;
 
 impl Row for Softmax {
     #[inline(always)]
-    fn block<S: Simd>(self, s: S, mut x: S::Block) -> S::Block {
+    fn block<S: Simd>(self, s: S, row: &[f32]) -> S::Block {
+        let mut x = s.load_block_tail(row, f32::NEG_INFINITY);
         let max = s.splat(s.max_block(x));
         for x in x.as_mut() {
-            *x = exp(s, s.sub(*x, max));
+            *x = exp_or_zero(s, *x, max);
         }
         let scale = s.splat(1.0 / s.sum_block(x));
         for x in x.as_mut() {
@@ -117,12 +129,14 @@ impl Row for Softmax {
             }
             store_block(s, e, block);
         }
-        let mut e = s.load_block_tail(tail, f32::NEG_INFINITY);
-        for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
-            *e = exp(s, s.sub(*e, max));
-            *acc = s.add(*acc, *e);
+        if !tail.is_empty() {
+            let mut e = s.load_block_tail(tail, f32::NEG_INFINITY);
+            for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
+                *e = exp_or_zero(s, *e, max);
+                *acc = s.add(*acc, *e);
+            }
+            store_block(s, e, tail);
         }
-        store_block(s, e, tail);
         let scale = s.splat(1.0 / s.sum_block(acc));
         let (chunks, tail) = s.chunks_mut(row);
         for chunk in chunks {
@@ -139,12 +153,13 @@ struct LogSoftmax;
 
 impl Row for LogSoftmax {
     #[inline(always)]
-    fn block<S: Simd>(self, s: S, mut x: S::Block) -> S::Block {
+    fn block<S: Simd>(self, s: S, row: &[f32]) -> S::Block {
+        let mut x = s.load_block_tail(row, f32::NEG_INFINITY);
         let max = s.splat(s.max_block(x));
         let mut e = x;
         for (x, e) in x.as_mut().iter_mut().zip(e.as_mut()) {
+            *e = exp_or_zero(s, *x, max);
             *x = s.sub(*x, max);
-            *e = exp(s, *x);
         }
         let log = ln(s, s.splat(s.sum_block(e)));
         for x in x.as_mut() {
@@ -185,7 +200,6 @@ fn rows<S: Simd, F: Row>(
     let rows = x.chunks_exact(cols).zip(out.chunks_exact_mut(cols));
     if cols <= BLOCK {
         for (x, out) in rows {
-            let x = s.load_block_tail(x, f32::NEG_INFINITY);
             store_block(s, function.block(s, x), out);
         }
     } else {
@@ -211,8 +225,7 @@ fn rows_in_place<S: Simd, F: Row>(
     }
     for row in x.chunks_exact_mut(cols) {
         if cols <= BLOCK {
-            let x = s.load_block_tail(row, f32::NEG_INFINITY);
-            store_block(s, function.block(s, x), row);
+            store_block(s, function.block(s, row), row);
         } else {
             function.in_place(s, row);
         }

@@ -110,10 +110,13 @@ pub(crate) fn exp_m1<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let Reduced { biased, r, r_low, .. } = reduce_exactly::<S, 126>(s, clamped);
     // c is half of 2^n, so that n = 128 is within range; a tiny x must not be halved, though.
     let c = power(s, biased);
-    let hole = s.sub(s.splat(0.5), c);
+    let half = s.splat(0.5);
+    let hole = s.sub(half, c);
     let dominant = s.mul(c, r);
     let sum = s.sub(dominant, hole);
-    let sum_low = s.sub(dominant, s.add(sum, hole));
+    // What the difference of 1/2 and c lost, where they are 24 binary digits apart.
+    let hole_low = s.sub(half, s.add(hole, c));
+    let sum_low = s.sub(s.sub(dominant, s.add(sum, hole)), hole_low);
     let small = s.mul_add(horner(s, r, Q_M1), s.mul(r, r), s.mul_add(r_low, r, r_low));
     let y = s.add(sum, s.mul_add(c, small, sum_low));
     let y = s.add(y, y);
