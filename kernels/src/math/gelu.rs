@@ -46,9 +46,10 @@ struct Parts<S: Simd> {
     power: S::F32,
     p: S::F32,
     y: S::F32,
-    /// What y lacks.
-    y_low: S::F32,
     mills: S::F32,
+    /// y·M, and what it lacks.
+    product: S::F32,
+    product_low: S::F32,
 }
 
 #[inline(always)]
@@ -58,13 +59,24 @@ fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
     let four = s.splat(4.0);
     let denominator = s.add(a, four);
     let y = s.div(a, denominator);
-    let mills = horner(s, s.mul_add(y, s.splat(2.0), s.splat(-1.0)), MILLS);
-    // What the division leaves; 1 / (a + 4) is (1 - y) / 4.
+    let q = s.mul_add(y, s.splat(2.0), s.splat(-1.0));
+    let [constant, slopes @ ..] = MILLS;
+    let slope = horner(s, q, slopes);
+    let constant = s.splat(constant);
+    let mills = s.mul_add(slope, q, constant);
+    let mills_low = s.mul_add(slope, q, s.sub(constant, mills));
+    // What the division leaves, a - y·(a + 4), moves y·M by that over a + 4, which is (1 - y)/4 of it,
+    // times the derivative of y·M by y, which is close to 2(1 - y)⁴: (0.87(1 - y))⁵ in all.
     let denominator_low = s.sub(a, s.sub(denominator, four));
     let remainder = if S::FUSED { s.neg_mul_add(y, denominator, a) } else { s.splat(0.0) };
     let remainder = s.neg_mul_add(y, denominator_low, remainder);
-    let quarter = s.splat(0.25);
-    let y_low = s.mul(remainder, s.neg_mul_add(y, quarter, quarter));
+    let fifth_root = s.splat(0.870_550_6);
+    let factor = s.neg_mul_add(y, fifth_root, fifth_root);
+    let square = s.mul(factor, factor);
+    let quotient_low = s.mul(s.mul(remainder, factor), s.mul(square, square));
+    let product = s.mul(y, mills);
+    let product_low = if S::FUSED { s.mul_add(y, mills, s.neg(product)) } else { s.splat(0.0) };
+    let product_low = s.mul_add(y, mills_low, s.add(product_low, quotient_low));
     let minus_half = s.splat(-0.5);
     // a² as a float and what it lacks; without FMA from the upper and lower half of a's digits.
     let (square, square_low) = if S::FUSED {
@@ -76,17 +88,23 @@ fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
     };
     let Reduced { biased, r, .. } = reduce::<S, BIAS>(s, s.mul(square, minus_half));
     let r = s.mul_add(square_low, minus_half, r);
-    Parts { a, power: power(s, biased), p: s.mul_add(tail(s, r), s.mul(r, r), r), y, y_low, mills }
+    Parts {
+        a,
+        power: power(s, biased),
+        p: s.mul_add(tail(s, r), s.mul(r, r), r),
+        y,
+        mills,
+        product,
+        product_low,
+    }
 }
 
 /// max(x, 0) - a·Φ(-a), with the sign of x.
 #[inline(always)]
-fn value<S: Simd>(s: S, x: S::F32, Parts { power, p, y, y_low, mills, .. }: &Parts<S>) -> S::F32 {
-    let product = s.mul(*y, *mills);
-    let product_low = if S::FUSED { s.mul_add(*y, *mills, s.neg(product)) } else { s.splat(0.0) };
-    let product_low = s.mul_add(*y_low, *mills, product_low);
-    let mantissa = s.add(product, s.mul_add(product, *p, product_low));
-    let tail = s.mul(s.mul(mantissa, *power), s.splat(UNIT));
+fn value<S: Simd>(s: S, x: S::F32, parts: &Parts<S>) -> S::F32 {
+    let Parts { power, p, product, product_low, .. } = *parts;
+    let mantissa = s.add(product, s.mul_add(product, p, product_low));
+    let tail = s.mul(s.mul(mantissa, power), s.splat(UNIT));
     let value = s.sub(s.max(s.splat(0.0), x), tail);
     let sign = s.and_i32(s.to_bits(x), s.splat_i32(i32::MIN));
     s.from_bits(s.or_i32(s.to_bits(value), sign))
