@@ -40,7 +40,7 @@ const FUNCTIONS: [Function; 10] = [
     Function { name: "ln_1p", entry: math::ln_1p, oracle: libm::log1p, bounds: [1.0, 1.0] },
     Function { name: "tanh", entry: math::tanh, oracle: libm::tanh, bounds: [1.5, 2.0] },
     Function { name: "sigmoid", entry: math::sigmoid, oracle: sigmoid, bounds: [1.5, 2.0] },
-    Function { name: "erf", entry: math::erf, oracle: libm::erf, bounds: [1.5, 1.5] },
+    Function { name: "erf", entry: math::erf, oracle: libm::erf, bounds: [1.5, 2.0] },
     Function {
         name: "gelu",
         entry: math::gelu,

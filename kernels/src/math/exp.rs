@@ -13,7 +13,7 @@
 //! **Reconstruction.** exp: (1 + r·(1 + r·q))·2^n; the scaling rounds once, so that subnormal
 //! results are as good as the others. `exp_m1`: with c = 2^n the result is
 //! (c - 1 + c·r) + c·(r²·q + low part of r). The first bracket dominates; the rounding error of its
-//! sum is found by Dekker's fast two-sum and given back to the small part.
+//! sums is found by Dekker's fast two-sum and given back to the small part.
 //!
 //! **Special values.** exp: 0 below -103.97, +∞ above 88.72, exp(-∞) = 0. `exp_m1`: -1 at -∞, and
 //! ±0 and subnormal x come back unchanged.

@@ -6,7 +6,8 @@
 //! Φ(-a) = exp(-a²/2)·m(a), where m is Mills' ratio over √(2π). (a + 4)·m(a) is smooth and nearly
 //! flat, a polynomial M of degree 9 in q = (a - 4)/(a + 4), which maps [0, 14.5] into [-1, 0.57] (after
 //! Shepherd and Laframboise, *Chebyshev approximation of (1 + 2x) exp(x²) erfc x*, 1981). With
-//! y = a/(a + 4), q is 2y - 1 and a·m is y·M: one division does for both. a² is taken with the
+//! y = a/(a + 4), q is 2y - 1 and a·m is y·M: one division does for both. With FMA, what the quotient, the
+//! last sum of M and the product lack is found and kept. a² is taken with the
 //! rounding error of its square, and the power of two is multiplied in last, so that the left tail
 //! keeps its relative accuracy down to the last subnormal, at x = -14.17.
 //!

@@ -6,8 +6,8 @@
 //! e is kept as 2^n·(1 + p): the quotient is formed without the power of two, which is
 //! multiplied in last, so that subnormal results are rounded once. The quotient y of
 //! (1 + p) / (1 + e) is corrected by its remainder, in which the rounding errors of both sums are
-//! known (fast two-sum): y + remainder / (1 + e), where 1 / (1 + e) is 1 - e-scaled y, so that one
-//! division does.
+//! known (fast two-sum): y + remainder / (1 + e). There 1 / (1 + e) is 1 - 2^n·y, so that one division
+//! does.
 //! Without FMA the remainder of the quotient cannot be had, and only the errors of the sums are used.
 //!
 //! **Special values.** σ(-∞) = 0, σ(+∞) = 1; silu(-∞) = -0 (the limit), silu(±0) = ±0.
