@@ -235,7 +235,8 @@ impl Dataset {
     }
 
     /// Drops the rows with a missing value (NaN) in a feature or a target, and returns how many
-    /// there were. The others keep their order.
+    /// there were. The others keep their order. Classes of which no row is left go too: the others
+    /// move up.
     pub fn drop_missing(&mut self) -> usize {
         let kept: Vec<usize> = (0..self.rows)
             .filter(|&row| {
@@ -247,8 +248,23 @@ impl Dataset {
         let dropped = self.rows - kept.len();
         if dropped > 0 {
             *self = self.take(&kept);
+            self.drop_empty_classes();
         }
         dropped
+    }
+
+    /// Takes classes without rows off the list; the targets are finite.
+    fn drop_empty_classes(&mut self) {
+        let counts = self.class_counts();
+        if !counts.contains(&0) || self.rows == 0 {
+            return;
+        }
+        let is_kept = |class: usize| counts.get(class).is_some_and(|&count| count > 0);
+        for target in &mut self.targets {
+            *target = (0..*target as usize).filter(|&class| is_kept(class)).count() as f32;
+        }
+        let mut class = 0..;
+        self.classes.retain(|_| class.next().is_some_and(is_kept));
     }
 
     /// Whether all features and targets are finite numbers.

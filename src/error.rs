@@ -64,7 +64,7 @@ pub enum Error {
     Memory {
         /// What for.
         what: &'static str,
-        /// Its length in f32; `usize::MAX` if that overflows.
+        /// Its length in numbers; `usize::MAX` if that overflows.
         len: usize,
     },
     /// The threads asked for could not be started.
@@ -137,7 +137,7 @@ impl fmt::Display for Error {
                  clip_norm, or standardised features"
             ),
             Self::Memory { what, len } => {
-                write!(f, "no memory for {len} numbers ({what}): the network is too large")
+                write!(f, "no memory for {len} numbers ({what})")
             }
             Self::Threads { threads, reason } => {
                 write!(f, "could not start {threads} threads: {reason}")
@@ -195,4 +195,12 @@ pub(crate) fn check_len(what: &'static str, found: usize, expected: usize) -> Re
     } else {
         Err(slimfit_kernels::Error::Length { what, expected, found }.into())
     }
+}
+
+/// A buffer, or an error if there is no memory for it: sizes come from the user.
+pub(crate) fn zeros<T: Clone + Default>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| Error::Memory { what, len })?;
+    buffer.resize(len, T::default());
+    Ok(buffer)
 }

@@ -45,11 +45,29 @@ pub struct Rayon {
 
 #[cfg(feature = "std")]
 impl Rayon {
-    /// As many threads as the pool around the call has.
+    /// As many threads as the pool around the call has; outside any, rayon's global pool. If that
+    /// cannot be started, one.
     #[must_use]
     pub fn here(level: Level) -> Self {
-        Self { level, threads: rayon::current_num_threads() }
+        let threads = match rayon::current_thread_index() {
+            Some(_) => rayon::current_num_threads(),
+            None => global_threads(),
+        };
+        Self { level, threads }
     }
+}
+
+/// Threads of rayon's global pool, which this starts unless it runs.
+#[cfg(feature = "std")]
+fn global_threads() -> usize {
+    use std::error::Error as _;
+    static THREADS: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *THREADS.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
+        // The system would not start threads; any call into the pool would panic.
+        Err(error) if error.source().is_some() => 1,
+        // Started now, or before by someone else.
+        _ => rayon::current_num_threads(),
+    })
 }
 
 #[cfg(feature = "std")]

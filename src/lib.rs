@@ -87,6 +87,11 @@ mod schedule;
 #[cfg(feature = "std")]
 mod train;
 
+/// The examples of the README, as tests.
+#[cfg(all(doctest, feature = "csv"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use slimfit_kernels as kernels;
 pub use slimfit_kernels::activation::Activation;
 pub use slimfit_kernels::loss::Loss;

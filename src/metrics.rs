@@ -13,7 +13,7 @@
 
 #![expect(clippy::cast_sign_loss, reason = "class indices are checked first")]
 
-use crate::error::{Error, check_len};
+use crate::error::{Error, check_len, zeros};
 
 /// What the outputs of a classifier are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl ConfusionMatrix {
     ) -> Result<Self, Error> {
         check_rows(predictions, columns, targets)?;
         let classes = columns.max(2);
-        let mut counts = vec![0; classes.saturating_mul(classes)];
+        let mut counts: Vec<u64> = zeros("confusion matrix", classes.saturating_mul(classes))?;
         for (row, (prediction, &target)) in
             predictions.chunks_exact(columns).zip(targets).enumerate()
         {

@@ -35,9 +35,14 @@ use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::{self, Penalty};
 use slimfit_kernels::{Error, Level, MatMut, MatRef, reduce, softmax};
 
+mod workspace;
+
+pub use workspace::Workspace;
+
 use crate::init::Initializer;
 use crate::optimizer::{Optimizer, Segment, Update};
 use crate::{Executor, parallel};
+use workspace::{Lengths, Stage, off_end, part_before};
 
 /// A dense layer: `activation(x W + b)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,15 +141,19 @@ impl<'a> Mlp<'a> {
     /// A network of these layers.
     ///
     /// # Errors
-    /// [`Error::Length`] for no layers or a layer without inputs or outputs, [`Error::Shape`] where
-    /// a layer's inputs are not the outputs of the one before.
+    /// [`Error::Length`] for no layers, [`Error::Shape`] for a layer without inputs or outputs, or
+    /// whose inputs are not the outputs of the one before, [`Error::Parameter`] for an activation
+    /// whose setting is out of range.
     pub const fn new(layers: &'a [Layer]) -> Result<Self, Error> {
         if layers.is_empty() {
             return Err(Error::Length { what: "layers (at least)", expected: 1, found: 0 });
         }
         let mut l = 0;
         while l < layers.len() {
-            let Layer { inputs, outputs, .. } = layers[l];
+            let Layer { inputs, outputs, activation } = layers[l];
+            if let Err(error) = activation.check() {
+                return Err(error);
+            }
             if inputs == 0 || outputs == 0 {
                 return Err(Error::Shape {
                     what: "a layer's inputs x outputs (at least)",
@@ -202,37 +211,21 @@ impl<'a> Mlp<'a> {
     /// on at most `threads` threads (1 without `std`).
     #[must_use]
     pub const fn workspace_len(&self, rows: usize, threads: usize) -> usize {
-        let Lengths { outputs, derivatives, delta, .. } = self.lengths(rows);
+        let Lengths { outputs, derivatives, delta, .. } = Lengths::new(self.layers, rows);
         outputs
             .saturating_add(derivatives)
             .saturating_add(delta.saturating_mul(2))
             .saturating_add(self.parameter_len())
-            .saturating_add(self.scratch_len(rows, true).saturating_mul(threads))
+            .saturating_add(self.scratch_len(rows, true).saturating_mul(max(threads, 1)))
     }
 
     /// Length of the workspace slice of [`Mlp::predict`], for at most `rows` rows at a time.
     #[must_use]
     pub const fn predict_len(&self, rows: usize) -> usize {
-        self.lengths(rows).hidden.saturating_mul(2).saturating_add(self.scratch_len(rows, false))
-    }
-
-    const fn lengths(&self, rows: usize) -> Lengths {
-        let mut lengths = Lengths { outputs: 0, derivatives: 0, delta: 0, hidden: 0 };
-        let mut l = 0;
-        while l < self.layers.len() {
-            let layer = &self.layers[l];
-            let len = layer.outputs.saturating_mul(rows);
-            lengths.outputs = lengths.outputs.saturating_add(len);
-            if layer.saves_derivative() {
-                lengths.derivatives = lengths.derivatives.saturating_add(len);
-            }
-            lengths.delta = max(lengths.delta, len);
-            if l + 1 < self.layers.len() {
-                lengths.hidden = max(lengths.hidden, len);
-            }
-            l += 1;
-        }
-        lengths
+        Lengths::new(self.layers, rows)
+            .hidden
+            .saturating_mul(2)
+            .saturating_add(self.scratch_len(rows, false))
     }
 
     /// Scratch for the largest product of a pass.
@@ -294,12 +287,7 @@ impl<'a> Mlp<'a> {
     ) -> Result<(), Error> {
         self.check_params(params)?;
         let rows = self.check_features(features)?;
-        self.check_workspace(workspace)?;
-        if rows > workspace.capacity {
-            let (expected, found) = (workspace.capacity, rows);
-            return Err(Error::Length { what: "rows of a step (at most)", expected, found });
-        }
-        workspace.rows = rows;
+        workspace.start(self, rows)?;
         let mut below = features;
         let mut outputs = &mut *workspace.outputs;
         let mut derivatives = &mut *workspace.derivatives;
@@ -321,6 +309,7 @@ impl<'a> Mlp<'a> {
             }
             below = out;
         }
+        workspace.stage = Stage::Forward;
         Ok(())
     }
 
@@ -338,7 +327,8 @@ impl<'a> Mlp<'a> {
         workspace: &mut Workspace<'_>,
     ) -> Result<f32, Error> {
         self.check_loss(loss)?;
-        self.check_workspace(workspace)?;
+        workspace.check(self, Stage::Forward)?;
+        workspace.stage = Stage::Forward;
         let level = executor.level();
         let Workspace { rows, outputs, derivatives, delta, .. } = workspace;
         let last = self.last();
@@ -355,13 +345,15 @@ impl<'a> Mlp<'a> {
             };
             activation::backward(level, last.activation, saved, delta)?;
         }
+        workspace.stage = Stage::Loss;
         Ok(value)
     }
 
     /// The gradient of the last [`Mlp::loss`] by all parameters, into [`Workspace::gradient`].
     ///
     /// # Errors
-    /// As [`Mlp::forward`], whose `params` and `features` it takes again.
+    /// As [`Mlp::forward`], whose `params` and `features` it takes again, and
+    /// [`Error::Combination`] if there was no loss since the last call.
     pub fn backward<E: Executor>(
         &self,
         executor: &E,
@@ -370,7 +362,12 @@ impl<'a> Mlp<'a> {
         workspace: &mut Workspace<'_>,
     ) -> Result<(), Error> {
         self.check_params(params)?;
-        self.check_workspace(workspace)?;
+        workspace.check(self, Stage::Loss)?;
+        if workspace.stage == Stage::Backward {
+            return Err(Error::Combination(
+                "`backward` has used up the gradient of the last `loss`",
+            ));
+        }
         let rows = self.check_features(features)?;
         if rows != workspace.rows {
             return Err(Error::Length {
@@ -435,6 +432,7 @@ impl<'a> Mlp<'a> {
                 core::mem::swap(&mut delta, &mut delta_below);
             }
         }
+        workspace.stage = Stage::Backward;
         Ok(())
     }
 
@@ -454,7 +452,7 @@ impl<'a> Mlp<'a> {
         self.check_params(params)?;
         self.check_state(options, state)?;
         let StepOptions { optimizer, penalty, clip_norm, .. } = *options;
-        self.check_workspace(workspace)?;
+        workspace.check(self, Stage::Backward)?;
         let grad = workspace.gradient();
         let grad_scale = match clip_norm {
             Some(limit) => self.clip_scale(executor.level(), penalty, limit, grad, params)?,
@@ -475,7 +473,8 @@ impl<'a> Mlp<'a> {
     /// Forward, loss, backward, update.
     ///
     /// # Errors
-    /// As the four calls; the parameters and the optimizer's state are unchanged then.
+    /// As the four calls; the parameters and the optimizer's state are unchanged then. A loss that is
+    /// not finite is no error: the update goes on with what comes of it.
     pub fn step<E: Executor>(
         &self,
         executor: &E,
@@ -536,7 +535,7 @@ impl<'a> Mlp<'a> {
             let found = workspace.len();
             return Err(Error::Length { what: "workspace (at least)", expected, found });
         }
-        let hidden = self.lengths(rows).hidden;
+        let hidden = Lengths::new(self.layers, rows).hidden;
         let (a, rest) = workspace.split_at_mut(hidden);
         let (b, scratch) = rest.split_at_mut(hidden);
         let (mut read, mut write) = (a, b);
@@ -612,27 +611,11 @@ impl<'a> Mlp<'a> {
         }
     }
 
-    /// A workspace may have been cut for another network.
-    fn check_workspace(&self, workspace: &Workspace<'_>) -> Result<(), Error> {
-        let Lengths { outputs, derivatives, delta, .. } = self.lengths(workspace.capacity);
-        for (what, expected, found) in [
-            ("outputs of the workspace", outputs, workspace.outputs.len()),
-            ("derivatives of the workspace", derivatives, workspace.derivatives.len()),
-            ("gradient by the outputs of the workspace", delta, workspace.delta.len()),
-            ("gradient of the workspace", self.parameter_len(), workspace.gradient.len()),
-        ] {
-            if expected != found {
-                return Err(Error::Length { what, expected, found });
-            }
-        }
-        Ok(())
-    }
-
     fn check_features(&self, features: &[f32]) -> Result<usize, Error> {
-        let rows = features.len() / self.inputs();
-        let whole = rows * self.inputs();
-        if rows == 0 || whole != features.len() {
-            let expected = if rows == 0 { self.inputs() } else { whole };
+        let inputs = self.inputs();
+        let rows = features.len() / inputs;
+        if rows == 0 || rows * inputs != features.len() {
+            let expected = rows.saturating_add(1).saturating_mul(inputs);
             return Err(Error::Length {
                 what: "features (whole rows)",
                 expected,
@@ -668,83 +651,6 @@ impl<'a> Mlp<'a> {
     }
 }
 
-/// `slice` without its last `len` elements, and these; all of it if there are fewer.
-fn off_end(slice: &[f32], len: usize) -> (&[f32], &[f32]) {
-    slice.split_at(slice.len().saturating_sub(len))
-}
-
-/// The `len` elements before index `end`.
-fn part_before(slice: &[f32], end: usize, len: usize) -> &[f32] {
-    off_end(slice.get(..end).unwrap_or_default(), len).1
-}
-
 const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
-}
-
-/// Lengths of a workspace's parts.
-struct Lengths {
-    outputs: usize,
-    derivatives: usize,
-    delta: usize,
-    hidden: usize,
-}
-
-/// The buffers of training steps, cut out of one slice.
-#[derive(Debug)]
-pub struct Workspace<'w> {
-    capacity: usize,
-    /// Rows of the last forward pass.
-    rows: usize,
-    /// `[rows, outputs]` of each layer, one after the other.
-    outputs: &'w mut [f32],
-    /// The same for the layers whose activation saves its derivative.
-    derivatives: &'w mut [f32],
-    delta: &'w mut [f32],
-    delta_below: &'w mut [f32],
-    gradient: &'w mut [f32],
-    scratch: &'w mut [f32],
-}
-
-impl<'w> Workspace<'w> {
-    /// Cuts up `slice`, of at least [`Mlp::workspace_len`] elements, for steps of at most `rows`
-    /// rows.
-    ///
-    /// # Errors
-    /// [`Error::Length`] if the slice is too short.
-    pub fn new(mlp: &Mlp<'_>, rows: usize, slice: &'w mut [f32]) -> Result<Self, Error> {
-        let expected = mlp.workspace_len(rows, 1);
-        if slice.len() < expected {
-            let found = slice.len();
-            return Err(Error::Length { what: "workspace (at least)", expected, found });
-        }
-        let Lengths { outputs, derivatives, delta, .. } = mlp.lengths(rows);
-        let (outputs, slice) = slice.split_at_mut(outputs);
-        let (derivatives, slice) = slice.split_at_mut(derivatives);
-        let (delta, slice) = slice.split_at_mut(delta);
-        let (delta_below, slice) = slice.split_at_mut(delta.len());
-        let (gradient, scratch) = slice.split_at_mut(mlp.parameter_len());
-        Ok(Self {
-            capacity: rows,
-            rows: 0,
-            outputs,
-            derivatives,
-            delta,
-            delta_below,
-            gradient,
-            scratch,
-        })
-    }
-
-    /// The gradient by all parameters, in their order, after [`Mlp::backward`]; without penalties.
-    #[must_use]
-    pub fn gradient(&self) -> &[f32] {
-        self.gradient
-    }
-
-    /// The outputs of the last layer after [`Mlp::forward`]: logits for the cross-entropies.
-    #[must_use]
-    pub fn last(&self, mlp: &Mlp<'_>) -> &[f32] {
-        part_before(self.outputs, self.rows * mlp.output_columns(), self.rows * mlp.outputs())
-    }
 }

@@ -60,6 +60,17 @@ impl Optimizer {
         self
     }
 
+    /// Whether all settings lie in their ranges.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] names the one that does not.
+    pub fn check(&self) -> Result<(), Error> {
+        // An update of nothing checks what every update checks.
+        let (on_weights, _) = Update::of_step(self, 1, Penalty::NONE, 1.0)?;
+        let nothing = Segment { grad: &[], params: &mut [], first: &mut [], second: &mut [] };
+        on_weights.run_piece(Level::PORTABLE, nothing)
+    }
+
     /// The same optimizer without decoupled decay: for biases.
     const fn without_decay(mut self) -> Self {
         if let Self::Adam(adam) = &mut self {

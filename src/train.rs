@@ -13,7 +13,7 @@ use slimfit_kernels::{Error as KernelError, Level};
 
 use crate::batch::{BatchSize, Batches};
 use crate::dataset::Dataset;
-use crate::error::{Error, check_len};
+use crate::error::{Error, check_len, zeros};
 use crate::executor::{Executor, Rayon};
 use crate::metrics::{self, Outputs};
 use crate::mlp::{Batch, Layer, Mlp, OptimizerState, StepOptions, Workspace};
@@ -27,6 +27,9 @@ const PREDICT_ROWS: usize = 256;
 
 /// Multiply-adds below which a prediction is not split between threads.
 const PREDICT_PIECE: usize = 1 << 20;
+
+/// More threads than this are taken for a mistake.
+const MAX_THREADS: usize = 1024;
 
 /// A network with its parameters and its loss.
 ///
@@ -179,11 +182,22 @@ impl Model {
     /// A network with given parameters, in the order of [`Mlp`].
     ///
     /// # Errors
-    /// As [`Mlp::new`]; if the number of parameters or the last layer is wrong.
+    /// As [`Mlp::new`]; if the number of parameters or the last layer is wrong, or a parameter is not
+    /// finite.
     pub fn from_params(layers: &[Layer], loss: Loss, params: Vec<f32>) -> Result<Self, Error> {
         let mlp = Mlp::new(layers)?;
         mlp.check_params(&params)?;
+        if let Some(found) = params.iter().copied().find(|param| !param.is_finite()) {
+            let (what, expected) = ("a parameter", "finite");
+            return Err(KernelError::Parameter { what, expected, found }.into());
+        }
         mlp.check_loss(loss)?;
+        loss.check()?;
+        if loss == Loss::CategoricalCrossEntropy && mlp.outputs() < 2 {
+            let (expected, found) = (2, mlp.outputs());
+            let what = "outputs for classes (at least)";
+            return Err(KernelError::Length { what, expected, found }.into());
+        }
         if loss == Loss::BinaryCrossEntropy && mlp.outputs() != 1 {
             let (expected, found) = (1, mlp.outputs());
             return Err(KernelError::Length {
@@ -234,8 +248,9 @@ impl Model {
     /// With `epochs: 0` nothing is done. A batch larger than the data holds all rows.
     ///
     /// # Errors
-    /// For data that are not finite, have no rows or only one class, or do not fit the network; for
-    /// settings out of range; and if the loss becomes NaN or infinite. The model is unchanged then.
+    /// For data that are not finite, have no rows or only one class, or do not fit the network or each
+    /// other; for settings out of range; and if a loss or a parameter becomes NaN or infinite. The
+    /// model is unchanged then.
     pub fn fit(
         &mut self,
         train: &Dataset,
@@ -247,6 +262,12 @@ impl Model {
         train.check_classes()?;
         if let Some(validation) = validation {
             self.check_data(validation)?;
+            if validation.classes() != train.classes() {
+                return Err(Error::Task { what: "the validation data have other classes" });
+            }
+            if validation.feature_names() != train.feature_names() {
+                return Err(Error::Task { what: "the validation data have other feature columns" });
+            }
         }
         options.check()?;
         let level = self.level;
@@ -262,7 +283,11 @@ impl Model {
                 pool.install(|| fit.run(on_epoch))
             }
             None => {
-                let fit = Fit::new(self, train, validation, options, Rayon::here(level))?;
+                let executor = Rayon::here(level);
+                let fit = Fit::new(self, train, validation, options, executor)?;
+                if executor.threads == 1 {
+                    return fit.run(on_epoch);
+                }
                 // Enters the pool once, so that no step has to.
                 rayon::scope(|_| fit.run(on_epoch))
             }
@@ -287,7 +312,7 @@ impl Model {
     pub fn predict(&self, features: &[f32]) -> Result<Vec<f32>, Error> {
         let mlp = self.mlp();
         let rows = features.len() / mlp.inputs();
-        let whole = rows * mlp.inputs();
+        let whole = features.len().next_multiple_of(mlp.inputs());
         check_len("features (whole rows)", features.len(), whole)?;
         let mut out = zeros("predictions", rows.saturating_mul(mlp.outputs()))?;
         let executor = Rayon::here(self.level);
@@ -298,6 +323,9 @@ impl Model {
     }
 
     fn check_data(&self, data: &Dataset) -> Result<(), Error> {
+        if data.rows() == 0 {
+            return Err(Error::Empty { what: "a data set has no rows" });
+        }
         data.check_finite()?;
         let mlp = self.mlp();
         let classes = if self.loss == Loss::BinaryCrossEntropy { 2 } else { mlp.outputs() };
@@ -319,23 +347,36 @@ impl Model {
 }
 
 impl FitOptions {
+    /// Whether all settings lie in their ranges.
     fn check(&self) -> Result<(), Error> {
+        let in_range = |what, expected, found: f64, within| {
+            if within { Ok(()) } else { Err(Error::Setting { what, expected, found }) }
+        };
+        self.batch_size.check()?;
+        self.optimizer.check()?;
         self.schedule.validate()?;
+        for (what, found) in [("l1", self.penalty.l1), ("l2", self.penalty.l2)] {
+            let within = found >= 0.0 && found.is_finite();
+            in_range(what, "finite and at least 0", f64::from(found), within)?;
+        }
+        if let Some(norm) = self.clip_norm {
+            in_range("clip_norm", "above 0", f64::from(norm), norm > 0.0)?;
+        }
+        for &weight in self.class_weights.iter().flatten() {
+            let within = weight >= 0.0 && weight.is_finite();
+            in_range("a class weight", "finite and at least 0", f64::from(weight), within)?;
+        }
+        if self.class_weights.iter().any(|weights| weights.iter().all(|&weight| weight == 0.0)) {
+            in_range("every class weight", "above 0 for some class", 0.0, false)?;
+        }
         if let Some(EarlyStopping { patience, min_delta }) = self.early_stopping {
-            if patience == 0 {
-                let (expected, found) = ("at least 1", 0.0);
-                return Err(Error::Setting { what: "patience", expected, found });
-            }
-            if !(min_delta >= 0.0) {
-                let (expected, found) = ("at least 0", f64::from(min_delta));
-                return Err(Error::Setting { what: "min_delta", expected, found });
-            }
+            in_range("patience", "at least 1", 0.0, patience > 0)?;
+            let within = min_delta >= 0.0 && min_delta.is_finite();
+            in_range("min_delta", "finite and at least 0", f64::from(min_delta), within)?;
         }
-        if self.threads == Some(0) {
-            let (expected, found) = ("at least 1", 0.0);
-            return Err(Error::Setting { what: "threads", expected, found });
-        }
-        Ok(())
+        let threads = self.threads.unwrap_or(1);
+        let within = (1..=MAX_THREADS).contains(&threads);
+        in_range("the number of threads", "1 to 1024", threads as f64, within)
     }
 }
 
@@ -402,7 +443,9 @@ impl<'f, E: Executor> Fit<'f, E> {
         mut on_epoch: impl FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<History, Error> {
         let options = self.options;
-        let mut history = History { epochs: Vec::with_capacity(options.epochs), best_epoch: None };
+        // Room for a usual number of epochs: very many, to be stopped early, is a usual setting too.
+        let mut history =
+            History { epochs: Vec::with_capacity(options.epochs.min(1024)), best_epoch: None };
         let mut best = options.early_stopping.map(|rule| Best::new(rule, self.params.clone()));
         let mut steps = 0;
         for epoch in 0..options.epochs {
@@ -414,13 +457,16 @@ impl<'f, E: Executor> Fit<'f, E> {
 
             let rows = self.train.rows() as f64;
             let (loss, total_loss) = (sums.loss / rows, sums.total_loss / rows);
-            if !total_loss.is_finite() {
+            if !total_loss.is_finite() || !self.params.iter().all(|param| param.is_finite()) {
                 return Err(Error::Diverged { epoch });
             }
             let validation = match &mut self.validation {
                 Some(evaluator) => Some(evaluator.evaluate(&self.executor, &self.params)?),
                 None => None,
             };
+            if validation.is_some_and(|evaluation| !evaluation.loss.is_finite()) {
+                return Err(Error::Diverged { epoch });
+            }
             let watched = validation.map_or(loss, |evaluation| evaluation.loss);
             self.batches.end_epoch(watched);
             let EpochSums { steps, batch_size, .. } = sums;
@@ -563,14 +609,6 @@ impl<'d> Evaluator<'d> {
     }
 }
 
-/// A buffer, or an error if there is no memory for it: sizes come from the user.
-fn zeros(what: &'static str, len: usize) -> Result<Vec<f32>, Error> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| Error::Memory { what, len })?;
-    buffer.resize(len, 0.0);
-    Ok(buffer)
-}
-
 /// Pieces that a prediction of `rows` rows is split into.
 fn predict_pieces<E: Executor>(mlp: &Mlp<'_>, rows: usize, executor: &E) -> usize {
     let work = mlp.parameter_len().saturating_mul(rows);
@@ -619,7 +657,7 @@ impl<E: Executor> Predict<'_, E> {
     ) -> Result<(), Error> {
         let Self { executor, mlp, link, params, piece_len } = *self;
         if pieces > 1 {
-            let passes = features.len() / mlp.inputs() / PREDICT_ROWS;
+            let passes = (features.len() / mlp.inputs()).div_ceil(PREDICT_ROWS);
             let rows = passes * (pieces / 2) / pieces * PREDICT_ROWS;
             let (front, back) = features.split_at(rows * mlp.inputs());
             let (front_out, back_out) = out.split_at_mut(rows * mlp.outputs());

@@ -272,3 +272,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn classes_of_which_no_row_is_left_go_with_the_missing_rows() {
+    let features = vec![1.0, f32::NAN, 3.0, 4.0, f32::NAN];
+    let names = ["a", "b", "c", "d"].map(String::from).to_vec();
+    let mut data = Dataset::classification(features, 1, &[0, 1, 2, 3, 3], names).unwrap();
+    assert_eq!(data.drop_missing(), 2);
+    assert_eq!(data.classes(), ["a", "c", "d"]);
+    assert_eq!(data.targets(), [0.0, 1.0, 2.0]);
+    assert_eq!(data.class_counts(), [1, 1, 1]);
+}

@@ -126,6 +126,8 @@ fn fused_levels_train_to_the_same_bits() {
     for recipe in [BREAST_CANCER, PENGUINS, DIGITS, WINE] {
         let fused = Level::available().filter(|level| level.is_fused());
         let runs: Vec<_> = fused.map(|level| ten_epochs(&recipe, level, Some(1))).collect();
+        // Two, where the machine has the wider one: then it has the narrower one.
+        assert!(runs.len() >= 2 || Level::avx512().is_none());
         assert!(runs.windows(2).all(|pair| pair[0] == pair[1]), "{}", recipe.file);
     }
 }

@@ -143,6 +143,8 @@ impl Trace {
             }
         }
         let expected = self.parameters("_end");
+        assert_eq!(params.len(), expected.len());
+        assert!(params.iter().all(|param| param.is_finite()));
         let largest = expected.iter().fold(0.0f32, |max, w| max.max(w.abs()));
         let worst = params.iter().zip(&expected).fold(0.0f32, |max, (w, e)| max.max((w - e).abs()));
         (worst_loss, f64::from(worst / largest))

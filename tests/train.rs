@@ -212,6 +212,44 @@ fn predictions_do_not_depend_on_how_rows_are_grouped() {
     assert!(model.predict(&[0.5; 513]).unwrap_err().to_string().contains("features"));
 }
 
+/// A network and data so large that products, updates and predictions are all split.
+#[test]
+fn threads_do_not_change_a_bit() {
+    let rows = 700;
+    let features = (0..rows * 300).map(|i| (i as f32 * 0.37).sin()).collect();
+    let labels: Vec<usize> = (0..rows).map(|row| row % 3).collect();
+    let classes = vec!["a".into(), "b".into(), "c".into()];
+    let data = Dataset::classification(features, 300, &labels, classes).unwrap();
+    let layers = [
+        Layer::new(300, 600, Activation::Relu),
+        Layer::new(600, 400, Activation::Gelu),
+        Layer::new(400, 3, Activation::Identity),
+    ];
+    let run = |threads| {
+        let mut model = Model::new(&layers, Loss::CategoricalCrossEntropy, 1).unwrap();
+        let batch_size = BatchSize::Fixed(256);
+        let threads = Some(threads);
+        let options = FitOptions { epochs: 2, batch_size, threads, ..FitOptions::default() };
+        let history = model.fit(&data, Some(&data), &options, go).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap()).build();
+        let predictions = pool.unwrap().install(|| model.predict(data.features()).unwrap());
+        let validation = history.epochs.iter().map(|epoch| epoch.validation).collect::<Vec<_>>();
+        (model.params().to_vec(), predictions, validation)
+    };
+    let alone = run(1);
+    for threads in [2, 3, 7] {
+        assert!(alone == run(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn very_many_epochs_may_be_asked_for() {
+    let options = FitOptions { epochs: usize::MAX, ..options() };
+    let mut model = ring_model();
+    let history = model.fit(&rings(20), None, &options, |_| ControlFlow::Break(())).unwrap();
+    assert_eq!(history.epochs.len(), 1);
+}
+
 /// The message of a refused fit, which must leave the model as it was.
 fn refused(model: &mut Model, train: &Dataset, options: &FitOptions) -> String {
     let before = model.params().to_vec();
@@ -246,11 +284,23 @@ fn bad_input_is_refused_with_its_reason() {
     assert!(model.evaluate(&narrow).is_err());
     assert!(model.predict(&[0.0; 3]).is_err());
 
+    let empty = rings(20).subset(&[]).unwrap();
+    assert!(model.evaluate(&empty).unwrap_err().to_string().contains("no rows"));
+    let other = Dataset::classification(vec![0.0; 4], 2, &[0, 1], vec!["x".into(), "y".into()]);
+    for (validation, named) in [(empty, "no rows"), (other.unwrap(), "other classes")] {
+        let error = model.fit(&rings(20), Some(&validation), &options(), go).unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+    }
+
     for (options, named) in [
         (FitOptions { batch_size: BatchSize::Fixed(0), ..options() }, "batch"),
         (FitOptions { threads: Some(0), ..options() }, "threads"),
         (FitOptions { clip_norm: Some(f32::NAN), ..options() }, "clip_norm"),
+        (FitOptions { threads: Some(100_000), ..options() }, "threads"),
         (FitOptions { class_weights: Some(vec![1.0; 3]), ..options() }, "class weights"),
+        (FitOptions { class_weights: Some(vec![f32::NAN, 1.0]), ..options() }, "class weight"),
+        (FitOptions { class_weights: Some(vec![0.0, 0.0]), ..options() }, "class weight"),
+        (FitOptions { penalty: Penalty { l1: 0.0, l2: -1.0 }, ..options() }, "l2"),
         (FitOptions { schedule: Schedule::Exponential { decay: 2.0 }, ..options() }, "decay"),
         (
             FitOptions {
@@ -258,6 +308,13 @@ fn bad_input_is_refused_with_its_reason() {
                 ..options()
             },
             "patience",
+        ),
+        (
+            FitOptions {
+                early_stopping: Some(EarlyStopping { patience: 1, min_delta: f32::INFINITY }),
+                ..options()
+            },
+            "min_delta",
         ),
         (
             FitOptions { optimizer: Optimizer::Sgd(Sgd { learning_rate: -1.0 }), ..options() },
@@ -278,6 +335,12 @@ fn a_loss_that_explodes_is_an_error_and_changes_nothing() {
     let options = FitOptions { optimizer: sgd, ..FitOptions::default() };
     let error = line.fit(&plane(200), None, &options, go).unwrap_err();
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
+    assert_eq!(line.params(), before);
+    // The one step of the one epoch: its loss was finite, what it left is not.
+    let sgd = Optimizer::Sgd(Sgd { learning_rate: f32::MAX });
+    let options = FitOptions { epochs: 1, optimizer: sgd, ..FitOptions::default() };
+    let error = line.fit(&plane(20), None, &options, go).unwrap_err();
+    assert!(matches!(error, Error::Diverged { epoch: 0 }), "{error}");
     assert_eq!(line.params(), before);
 }
 

@@ -78,8 +78,11 @@ impl Activation {
         }
     }
 
-    /// `Ok` if the parameter is finite and not negative.
-    pub(crate) fn check(self) -> Result<(), Error> {
+    /// Whether the parameter, if there is one, is finite and not negative.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is not.
+    pub const fn check(self) -> Result<(), Error> {
         let (what, found) = match self {
             Self::LeakyRelu(slope) => ("slope of leaky relu", slope),
             Self::Elu(alpha) => ("alpha of elu", alpha),

@@ -68,3 +68,8 @@ mod view;
 pub use dispatch::Level;
 pub use error::Error;
 pub use view::{MatMut, MatRef};
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

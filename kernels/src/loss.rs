@@ -63,6 +63,20 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Whether the threshold of [`Loss::Huber`] is finite and above zero.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is not.
+    pub const fn check(self) -> Result<(), Error> {
+        match self {
+            Self::Huber(delta) if !(delta > 0.0 && delta.is_finite()) => {
+                let (what, expected) = ("Huber threshold", "finite and above 0");
+                Err(Error::Parameter { what, expected, found: delta })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What turns the outputs that this loss takes into predictions.
     #[must_use]
     pub const fn link(self) -> Link {
@@ -195,6 +209,7 @@ fn run<S: Simd>(
     if let Some(sample) = weights.sample {
         check_len("sample weights", sample.len(), rows)?;
     }
+    loss.check()?;
     let batch = pointwise::Batch { outputs, cols, targets, sample: weights.sample };
     match loss {
         Loss::CategoricalCrossEntropy => {
@@ -225,13 +240,7 @@ fn run<S: Simd>(
             }
             match loss {
                 Loss::MeanAbsoluteError => Ok(pointwise::run(s, Absolute, batch, grad)),
-                Loss::Huber(delta) => {
-                    let (what, expected) = ("Huber threshold", "finite and above 0");
-                    if !(delta > 0.0 && delta.is_finite()) {
-                        return Err(Error::Parameter { what, expected, found: delta });
-                    }
-                    Ok(pointwise::run(s, Huber { delta }, batch, grad))
-                }
+                Loss::Huber(delta) => Ok(pointwise::run(s, Huber { delta }, batch, grad)),
                 _ => Ok(pointwise::run(s, Squared, batch, grad)),
             }
         }
