@@ -165,6 +165,13 @@ impl Table {
     /// # Errors
     /// As [`Table::open`].
     pub fn read(mut reader: impl Read, name: &str, delimiter: u8) -> Result<Self, Error> {
+        if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\n' | b'\r') {
+            return Err(Error::Setting {
+                what: "the delimiter (as a byte)",
+                expected: "of ASCII, and neither a quote nor the end of a line",
+                found: f64::from(delimiter),
+            });
+        }
         let refuse = |reason: &str| Error::Table { path: name.into(), reason: reason.into() };
         // At once: what the reader of the records calls a line is off after a blank one.
         let mut text = Vec::new();

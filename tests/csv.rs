@@ -288,3 +288,11 @@ fn one_class_only_is_found_by_the_check() {
         "all 2 rows are of the class \"a\": classification needs rows of two classes or more",
     );
 }
+
+#[test]
+fn delimiters_that_mean_something_else_are_refused() {
+    for delimiter in [b'"', b'\n', b'\r', 0xff] {
+        let error = Table::read("a,b\n1,2\n".as_bytes(), "table", delimiter).unwrap_err();
+        assert!(error.to_string().contains("delimiter"), "{error}");
+    }
+}

@@ -101,7 +101,7 @@ pub(crate) struct Args {
     pub(crate) seed: u64,
     /// Threads; any number gives the same bits [default: one for each core]
     #[arg(long)]
-    threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
 
     /// Where to write the learning curve, an SVG picture
     #[arg(long, default_value = "learning_curve.svg")]
@@ -195,8 +195,8 @@ impl Args {
         }
     }
 
-    /// Where the learning curve goes, if it is wanted: a folder that is not there is found out
-    /// before the training, not after it.
+    /// Where the learning curve goes, if it is wanted: a folder that is not there, or is there in
+    /// place of the file, is found out before the training, not after it.
     pub(crate) fn curve_path(&self) -> Result<Option<&Path>, String> {
         if self.no_curve {
             return Ok(None);
@@ -204,6 +204,9 @@ impl Args {
         match self.curve.parent() {
             Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
                 Err(format!("{}: there is no such folder for the curve", folder.display()))
+            }
+            _ if self.curve.is_dir() => {
+                Err(format!("{}: a folder, where the curve needs a file", self.curve.display()))
             }
             _ => Ok(Some(&self.curve)),
         }

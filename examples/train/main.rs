@@ -85,6 +85,10 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         None => println!(),
     }
 
+    if let Some(threads) = args.threads {
+        // Evaluation and prediction run in the pool around them: here, rayon's global one.
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
     report::print_test(&model, &parts.test, parts.target_scaler.as_ref())?;
     if let Some(path) = curve {
         plot::write(path, &history, parts.target_scale())?;
