@@ -196,9 +196,10 @@ impl Case {
                 magnitude += (alpha * product).abs();
             }
         }
-        // One rounding a term (two without fused multiply-add), one a block, and the scaling.
+        // The bound that the essay of `gemm` states.
         let u = f64::from(f32::EPSILON) / 2.0;
-        let mut bound = (k.min(512) + k / 512 + 5) as f64 * u * magnitude;
+        let roundings = if self.c.cols == 1 { k / 16 + 8 } else { k.min(512) + k / 512 + 3 };
+        let mut bound = roundings as f64 * u * magnitude;
         if self.beta != 0.0 {
             let before = beta * f64::from(self.c.get(i, j));
             sum += before;
