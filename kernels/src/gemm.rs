@@ -14,19 +14,21 @@
 //! - In general k is cut into the fewest even blocks of at most 512. A block is one chain of
 //!   multiply-adds from zero, and the blocks are added to C one after another.
 //! - If C has so few elements that one chain would wait for itself (one row, or fewer than four
-//!   vectors of sixteen), a block is four chains, p modulo four, added in pairs.
+//!   vectors of sixteen), a block is four chains, p modulo four, added as `(c0 + c1) + (c2 + c3)`.
 //! - If C has one column, an element is a dot product over the sixteen virtual lanes of
 //!   [`crate::simd`].
 //!
 //! Each element is `alpha * sum`, or one fused multiply-add `alpha * sum + beta * c` (`beta * c`
-//! rounded first) if beta is not zero; later blocks use 1 for beta. The error of an element is
-//! bounded by `(min(k, 512) + k / 512 + 3) * 2^-24 * Σ |alpha a b|`, plus the rounding of beta c.
+//! rounded first) if beta is not zero; later blocks use 1 for beta. Barring overflow and underflow,
+//! the error of an element is bounded by `(min(k, 512) + k / 512 + 3) * 2^-24 * Σ |alpha a b|`, for
+//! a single column by `(k / 16 + 8) * 2^-24 * Σ |alpha a b|`, plus the rounding of beta c.
 //!
 //! # Special values
 //!
-//! NaN and infinities in A and B spread as in the sum; zero times infinity is NaN. If `beta` is
-//! zero, C is not read, and a NaN in it vanishes. If `alpha` is zero or k is, A and B are not read,
-//! and C <- beta C, followed by the epilogue.
+//! NaN and infinities in A and B spread as in the sum; zero times infinity is NaN. The sum is formed
+//! before alpha: one that overflows is infinite whatever alpha is, and one whose parts overflow to
+//! both sides is NaN. If `beta` is zero, C is not read, and a NaN in it vanishes. If `alpha` is zero
+//! or k is, A and B are not read, and C <- beta C, followed by the epilogue.
 //!
 //! # How it is fast
 //!

@@ -23,16 +23,17 @@
 //!
 //! # Order and error
 //! Losses are added over sixteen virtual lanes, 1,024 elements at a time (or sixteen rows of a
-//! categorical cross-entropy), and the sums of these with their rounding errors carried along: the
-//! value is within some tens of u = 2^-24 of the sum of its absolute terms, whatever the batch. The
-//! order depends on the shape alone. Both cross-entropies are formed without cancellation, so that
-//! a loss of 1e-10 has the same relative precision as one of 10.
+//! categorical cross-entropy), and so are the exponentials of a row; the sums of these are added
+//! with their rounding errors carried along. The value is within some tens of u = 2^-24 of the sum of
+//! its absolute terms, whatever the batch and the number of classes. The order depends on the shape
+//! alone. Both cross-entropies are formed without cancellation, so that a loss of 1e-10 has the same
+//! relative precision as one of 10, but for the rounding of z less the largest of its row.
 //!
 //! # Special values
 //! A NaN output makes the loss NaN, and the gradients of its element (or of its row, for the
 //! categorical cross-entropy). An infinite logit on the right side of a binary cross-entropy has
 //! no loss and no gradient, one on the wrong side an infinite loss and a finite gradient. In a
-//! categorical row, -∞ is a class of probability zero, and +∞ makes the row NaN.
+//! categorical row, -∞ is a class of probability zero; +∞, or nothing but -∞, makes the row NaN.
 
 mod binary;
 mod categorical;
@@ -45,6 +46,9 @@ use crate::simd::Simd;
 use binary::BinaryCrossEntropy;
 use categorical::Rows;
 use pointwise::{Absolute, Huber, Squared};
+
+/// Elements that are summed before the compensated total takes over.
+const PIECE: usize = 1024;
 
 /// A loss function; see the [module](self) for the formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -69,6 +69,40 @@ fn values() {
     }
 }
 
+/// A million terms that each add less than the sum of their lane shows.
+#[test]
+fn a_wide_row_loses_no_precision() {
+    let cols = 1 << 20;
+    let mut x = vec![-16.64; cols];
+    x[..16].fill(0.0);
+    let total = log_sum_exp_f64(&wide(&x));
+    // 63 terms of the piece with the ones vanish: that many units, and a few.
+    let tolerance = 70.0 / f64::from(1 << 24);
+    for level in Level::available() {
+        let (mut p, mut log, mut sum) = (vec![0.0; cols], vec![0.0; cols], [0.0]);
+        softmax::softmax(level, &x, cols, &mut p).unwrap();
+        softmax::log_softmax(level, &x, cols, &mut log).unwrap();
+        softmax::log_sum_exp(level, &x, cols, &mut sum).unwrap();
+        for (found, want) in [(p[0], libm::exp(-total)), (log[0], -total), (sum[0], total)] {
+            let error = (f64::from(found) / want - 1.0).abs();
+            assert!(error <= tolerance, "{found} at {level}, not {want}");
+        }
+        // 16 + (2^20 - 16) / 2^24, in the sum of either gradient.
+        let mut grad = vec![1.0 / (1 << 24) as f32; cols];
+        grad[..16].fill(1.0);
+        let sum = 16.0 + (cols - 16) as f64 / f64::from(1 << 24);
+        let mut log_grad = grad.clone();
+        let y = vec![1.0; cols];
+        softmax::softmax_backward(level, &y, cols, &mut grad).unwrap();
+        softmax::log_softmax_backward(level, &vec![0.0; cols], cols, &mut log_grad).unwrap();
+        for found in [grad[0], log_grad[0]] {
+            let want = 1.0 - sum;
+            let error = (f64::from(found) / want - 1.0).abs();
+            assert!(error <= tolerance, "{found} at {level}, not {want}");
+        }
+    }
+}
+
 #[test]
 fn gradients() {
     for level in Level::available() {

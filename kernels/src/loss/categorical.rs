@@ -13,7 +13,7 @@
 //! once, if it fits in a block. The logarithm, the division and H are those of the sixteen rows at
 //! once; then each row of exponentials is scaled into the gradient, as it still lies in the cache.
 
-use super::Weights;
+use super::{PIECE, Weights};
 use crate::Error;
 use crate::math::generic::{exp, ln_1p};
 use crate::reduce::Total;
@@ -239,27 +239,32 @@ fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
 #[inline(always)]
 fn exponentials<S: Simd>(s: S, row: &[f32], class: usize, max: f32, out: &mut [f32]) -> f32 {
     let max = s.splat(max);
-    let mut sum = s.splat_block(0.0);
+    let mut total = Total::default();
     let mut outs = out.chunks_mut(BLOCK);
-    for (start, row) in (0..).step_by(BLOCK).zip(row.chunks(BLOCK)) {
-        let mut terms = match row.first_chunk() {
-            Some(block) => s.load_block(block),
-            None => s.load_block_tail(row, f32::NEG_INFINITY),
-        };
-        if (start..start + BLOCK).contains(&class) {
-            leave_out(s, (class - start) as f32, &mut terms);
+    let mut starts = (0..).step_by(BLOCK);
+    for piece in row.chunks(PIECE) {
+        let mut sum = s.splat_block(0.0);
+        for (row, start) in piece.chunks(BLOCK).zip(starts.by_ref()) {
+            let mut terms = match row.first_chunk() {
+                Some(block) => s.load_block(block),
+                None => s.load_block_tail(row, f32::NEG_INFINITY),
+            };
+            if (start..start + BLOCK).contains(&class) {
+                leave_out(s, (class - start) as f32, &mut terms);
+            }
+            for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_mut()) {
+                *term = exp(s, s.sub(*term, max));
+                *sum = s.add(*sum, *term);
+            }
+            let out = outs.next().unwrap_or_default();
+            match out.first_chunk_mut() {
+                Some(out) => store(s, &terms, out),
+                None => store_first(s, &terms, out),
+            }
         }
-        for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_mut()) {
-            *term = exp(s, s.sub(*term, max));
-            *sum = s.add(*sum, *term);
-        }
-        let out = outs.next().unwrap_or_default();
-        match out.first_chunk_mut() {
-            Some(out) => store(s, &terms, out),
-            None => store_first(s, &terms, out),
-        }
+        total.add(s.sum_block(sum));
     }
-    s.sum_block(sum)
+    total.value()
 }
 
 #[inline(always)]

@@ -1,10 +1,8 @@
 //! Losses of one output and one target, element by element, and the pass that they share.
 
+use super::PIECE;
 use crate::reduce::Total;
 use crate::simd::{BLOCK, Simd};
-
-/// Elements that are summed before the compensated total takes over.
-const PIECE: usize = 1024;
 
 /// One element's loss and its derivative by the output.
 pub(super) trait Pointwise: Copy {
