@@ -7,6 +7,7 @@
 //! |---|---|
 //! | train on a CSV file or on rows in memory | [`Model`], [`dataset`], [`preprocess`], [`csv`] (features `std`, `csv`) |
 //! | train in buffers of your own, without `std` or an allocator | [`Mlp`], [`Workspace`], [`Optimizer`] |
+//! | split a matrix product between threads | [`parallel`] |
 //! | use the kernels in other numeric code | [`kernels`], a crate of its own: `slimfit-kernels` |
 //!
 //! # The classic recipe
@@ -78,7 +79,7 @@ mod init;
 pub mod metrics;
 pub mod mlp;
 mod optimizer;
-mod parallel;
+pub mod parallel;
 #[cfg(feature = "std")]
 pub mod preprocess;
 #[cfg(feature = "std")]

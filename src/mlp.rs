@@ -300,12 +300,12 @@ impl<'a> Mlp<'a> {
                 let z = derivatives.split_off_mut(..len).unwrap_or_default();
                 let c = MatMut::new(z, rows, layer.outputs)?;
                 let epilogue = Epilogue::Bias(biases);
-                parallel::gemm(executor, lhs, rhs, c, epilogue, workspace.scratch)?;
+                parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, epilogue, workspace.scratch)?;
                 activation::forward_with_derivative(executor.level(), layer.activation, z, out)?;
             } else {
                 let c = MatMut::new(out, rows, layer.outputs)?;
                 let epilogue = Epilogue::BiasActivation(biases, layer.activation);
-                parallel::gemm(executor, lhs, rhs, c, epilogue, workspace.scratch)?;
+                parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, epilogue, workspace.scratch)?;
             }
             below = out;
         }
@@ -412,7 +412,7 @@ impl<'a> Mlp<'a> {
             };
             let lhs = MatRef::new(x, rows, inputs)?.t();
             let c = MatMut::new(grad_weights, inputs, units)?;
-            parallel::gemm(executor, lhs, dz, c, Epilogue::None, scratch)?;
+            parallel::gemm(executor, 1.0, lhs, dz, 0.0, c, Epilogue::None, scratch)?;
             reduce::column_sums(executor.level(), dz, grad_biases)?;
 
             if let Some(below) = below {
@@ -428,7 +428,7 @@ impl<'a> Mlp<'a> {
                 let c = MatMut::new(out, rows, inputs)?;
                 let epilogue =
                     Epilogue::Derivative(below.activation, MatRef::new(saved, rows, inputs)?);
-                parallel::gemm(executor, dz, rhs, c, epilogue, scratch)?;
+                parallel::gemm(executor, 1.0, dz, rhs, 0.0, c, epilogue, scratch)?;
                 core::mem::swap(&mut delta, &mut delta_below);
             }
         }

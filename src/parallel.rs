@@ -1,7 +1,12 @@
 //! Products split between threads.
 //!
-//! A product is cut into blocks of rows of C, each computed under the [`Plan`] of the whole, which
-//! fixes the order of summation: so the cut does not show in the bits.
+//! A product is cut into blocks of rows of C (of columns, if C has one row or its rows interleave),
+//! each computed under the [`Plan`] of the whole, which fixes the order of summation: so the cut
+//! does not show in the bits.
+//!
+//! A fork costs some microseconds and a thread that is woken some more, so a product is cut only
+//! into pieces of [`PIECE`] multiply-adds or more: what is too small runs on the caller's thread as
+//! if there were no other.
 
 use slimfit_kernels::gemm::{self, Epilogue, Plan};
 use slimfit_kernels::{Error, MatMut, MatRef};
@@ -11,23 +16,66 @@ use crate::Executor;
 /// Multiply-adds that a thread must get for a fork to pay: some tens of microseconds.
 const PIECE: usize = 1 << 21;
 
-/// A product on its way to the threads.
-#[derive(Clone, Copy)]
-struct Piece<'a> {
-    plan: Plan,
-    lhs: MatRef<'a>,
-    rhs: MatRef<'a>,
-    epilogue: Epilogue<'a>,
-    /// Scratch of one piece.
-    scratch_len: usize,
+/// Length of the scratch slice of [`gemm()`] for a product of shape m x n with k products an
+/// element on `threads` threads, in f32: one [`kernels::gemm::scratch_len`](gemm::scratch_len) for
+/// each thread that the product keeps busy.
+///
+/// It never falls when one of the four grows; lengths past `usize::MAX` are `usize::MAX`.
+#[must_use]
+pub const fn scratch_len(m: usize, n: usize, k: usize, threads: usize) -> usize {
+    gemm::scratch_len(m, n, k).saturating_mul(pieces(m, n, k, threads))
 }
 
-/// `c = epilogue(lhs · rhs)`, on as many of the executor's threads as pay and as `scratch` has room
-/// for: each takes what [`gemm::scratch_len`] says of the whole.
-pub(crate) fn gemm<E: Executor>(
+/// Pieces that pay: at least one.
+const fn pieces(m: usize, n: usize, k: usize, threads: usize) -> usize {
+    let mut pieces = m.saturating_mul(n).saturating_mul(k) / PIECE;
+    if pieces > threads {
+        pieces = threads;
+    }
+    if pieces == 0 { 1 } else { pieces }
+}
+
+/// C <- epilogue(alpha A B + beta C), as [`kernels::gemm::gemm`](gemm::gemm), on as many of the
+/// executor's threads as pay.
+///
+/// The bits are those of one thread, whatever the number of threads. `scratch` has at least
+/// [`kernels::gemm::scratch_len`](gemm::scratch_len)`(m, n, k)` elements; with fewer than
+/// [`scratch_len`]`(m, n, k, threads)` fewer threads take part.
+///
+/// ```
+/// # #[cfg(feature = "std")] fn main() -> Result<(), slimfit::KernelError> {
+/// use slimfit::kernels::gemm::Epilogue;
+/// use slimfit::kernels::{MatMut, MatRef};
+/// use slimfit::{Level, Rayon, parallel};
+///
+/// let (m, n, k) = (300, 200, 100);
+/// let (a, b, bias) = (vec![0.5; m * k], vec![0.25; k * n], vec![1.0; n]);
+/// let mut c = vec![f32::NAN; m * n];
+/// let executor = Rayon::here(Level::detect());
+/// let mut scratch = vec![0.0; parallel::scratch_len(m, n, k, executor.threads)];
+/// parallel::gemm(
+///     &executor,
+///     1.0,
+///     MatRef::new(&a, m, k)?,
+///     MatRef::new(&b, k, n)?,
+///     0.0,
+///     MatMut::new(&mut c, m, n)?,
+///     Epilogue::Bias(&bias),
+///     &mut scratch,
+/// )?;
+/// assert!(c.iter().all(|&x| x == 13.5));
+/// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
+/// ```
+///
+/// # Errors
+/// As for [`kernels::gemm::gemm`](gemm::gemm); C is then as it was.
+pub fn gemm<E: Executor>(
     executor: &E,
+    alpha: f32,
     lhs: MatRef<'_>,
     rhs: MatRef<'_>,
+    beta: f32,
     c: MatMut<'_>,
     epilogue: Epilogue<'_>,
     scratch: &mut [f32],
@@ -35,15 +83,45 @@ pub(crate) fn gemm<E: Executor>(
     let ((m, n), k) = (c.shape(), lhs.cols());
     let plan = Plan::new(m, n, k);
     let scratch_len = gemm::scratch_len(m, n, k);
-    let work = m.saturating_mul(n).saturating_mul(k);
-    let pieces = (work / PIECE)
-        .min(scratch.len().checked_div(scratch_len).unwrap_or(usize::MAX))
-        .min(executor.threads())
-        .min(m);
-    Piece { plan, lhs, rhs, epilogue, scratch_len }.run(executor, pieces, c, scratch)
+    let room = scratch.len().checked_div(scratch_len).unwrap_or(usize::MAX);
+    // What does not fit together is left to a single product, which refuses it in one voice.
+    let fits = lhs.rows() == m
+        && rhs.shape() == (k, n)
+        && match epilogue {
+            Epilogue::Bias(bias) | Epilogue::BiasActivation(bias, _) => bias.len() == n,
+            Epilogue::Derivative(_, saved) => saved.shape() == (m, n),
+            _ => true,
+        };
+    let pieces = if fits { pieces(m, n, k, executor.threads()).min(room) } else { 1 };
+    // Rows whose elements lie among those of others cannot be lent out apart; columns then can.
+    let interleaved = c.row_stride() <= (n.max(1) - 1).saturating_mul(c.col_stride());
+    let axis = if m == 1 || n > 1 && interleaved { Axis::Columns } else { Axis::Rows };
+    Piece { plan, axis, alpha, lhs, rhs, beta, epilogue, scratch_len }
+        .run(executor, pieces, c, scratch)
 }
 
-impl Piece<'_> {
+/// What is dealt out.
+#[derive(Clone, Copy, PartialEq)]
+enum Axis {
+    Rows,
+    Columns,
+}
+
+/// A product on its way to the threads.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    plan: Plan,
+    axis: Axis,
+    alpha: f32,
+    lhs: MatRef<'a>,
+    rhs: MatRef<'a>,
+    beta: f32,
+    epilogue: Epilogue<'a>,
+    /// Scratch of one piece.
+    scratch_len: usize,
+}
+
+impl<'a> Piece<'a> {
     fn run<E: Executor>(
         self,
         executor: &E,
@@ -51,18 +129,25 @@ impl Piece<'_> {
         c: MatMut<'_>,
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let Self { plan, lhs, rhs, epilogue, scratch_len } = self;
+        let len = if self.axis == Axis::Rows { c.rows() } else { c.cols() };
+        let pieces = pieces.min(len);
         if pieces <= 1 {
+            let Self { plan, alpha, lhs, rhs, beta, epilogue, .. } = self;
             let level = executor.level();
-            return gemm::gemm_part(level, plan, 1.0, lhs, rhs, 0.0, c, epilogue, scratch);
+            return gemm::gemm_part(level, plan, alpha, lhs, rhs, beta, c, epilogue, scratch);
         }
-        let rows = c.rows();
         let front_pieces = pieces / 2;
-        let front_rows = rows * front_pieces / pieces;
-        let (front_c, back_c) = c.split_at_row(front_rows)?;
-        let (front_scratch, back_scratch) = scratch.split_at_mut(front_pieces * scratch_len);
-        let front = self.rows(0, front_rows)?;
-        let back = self.rows(front_rows, rows - front_rows)?;
+        let front_len = cut(len, front_pieces, pieces);
+        let (front_c, back_c) = match self.axis {
+            Axis::Rows => c.split_at_row(front_len)?,
+            Axis::Columns => {
+                let (front, back) = c.t().split_at_row(front_len)?;
+                (front.t(), back.t())
+            }
+        };
+        let (front_scratch, back_scratch) = scratch.split_at_mut(front_pieces * self.scratch_len);
+        let front = self.part(0, front_len)?;
+        let back = self.part(front_len, len - front_len)?;
         let (front, back) = executor.join(
             || front.run(executor, front_pieces, front_c, front_scratch),
             || back.run(executor, pieces - front_pieces, back_c, back_scratch),
@@ -70,15 +155,44 @@ impl Piece<'_> {
         front.and(back)
     }
 
-    /// The piece of `count` rows of C from row `start` on.
-    fn rows(self, start: usize, count: usize) -> Result<Self, Error> {
-        let lhs = self.lhs.row_range(start, count)?;
-        let epilogue = match self.epilogue {
+    /// The piece of `count` rows or columns of C from `start` on.
+    fn part(self, start: usize, count: usize) -> Result<Self, Error> {
+        let Self { mut lhs, mut rhs, mut epilogue, axis, .. } = self;
+        let part = |of: MatRef<'a>| match axis {
+            Axis::Rows => of.row_range(start, count),
+            Axis::Columns => of.t().row_range(start, count).map(MatRef::t),
+        };
+        match axis {
+            Axis::Rows => lhs = part(lhs)?,
+            Axis::Columns => rhs = part(rhs)?,
+        }
+        epilogue = match epilogue {
             Epilogue::Derivative(activation, saved) => {
-                Epilogue::Derivative(activation, saved.row_range(start, count)?)
+                Epilogue::Derivative(activation, part(saved)?)
+            }
+            Epilogue::Bias(bias) if axis == Axis::Columns => {
+                Epilogue::Bias(values(bias, start, count)?)
+            }
+            Epilogue::BiasActivation(bias, activation) if axis == Axis::Columns => {
+                Epilogue::BiasActivation(values(bias, start, count)?, activation)
             }
             other => other,
         };
-        Ok(Self { lhs, epilogue, ..self })
+        Ok(Self { lhs, rhs, epilogue, ..self })
     }
+}
+
+/// Where to cut `len` rows or columns so that the front gets `front` of `pieces` shares: on a
+/// multiple of a register where there are enough, so that no piece has a ragged edge in the middle
+/// of C.
+const fn cut(len: usize, front: usize, pieces: usize) -> usize {
+    let share = len / pieces * front + len % pieces * front / pieces;
+    if len >= 64 * pieces { share.next_multiple_of(16) } else { share }
+}
+
+/// The part of the bias that belongs to a piece.
+fn values(bias: &[f32], start: usize, count: usize) -> Result<&[f32], Error> {
+    let end = start.saturating_add(count);
+    let found = bias.len();
+    bias.get(start..end).ok_or(Error::Length { what: "bias", expected: end, found })
 }

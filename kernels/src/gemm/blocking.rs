@@ -1,16 +1,17 @@
 //! The loops around the microkernel, after Goto & van de Geijn (2008) and BLIS (Van Zee & van de
-//! Geijn 2015), with one change: B is packed, where it has to be, a panel at a time.
+//! Geijn 2015), with one change: what can be read where it lies is not packed.
 //!
 //! ```text
-//! for each block of k           kc, in the plan: it fixes the order of summation
-//!   for each block of rows      MC rows of A: they stay in L2; packed if their stride aliases
-//!     for each panel of columns nv vectors of B: packed if transposed or if its stride aliases
-//!       for each tile of rows   mr rows: the microkernel
+//! for each block of columns       NC columns: so much of B is packed at a time
+//!   for each block of k           kc, in the plan: it fixes the order of summation
+//!     for each block of rows      MC rows of A: they stay in L2; packed if their stride aliases
+//!       for each panel of columns nv vectors of B: packed if transposed or if its stride aliases
+//!         for each tile of rows   mr rows: the microkernel
 //! ```
 //!
-//! A panel packed for one block of rows is packed again for the next. This costs a copy for every
-//! MC rows, below one per cent of the arithmetic, reads what BLIS would read from a packed B just
-//! the same, and needs a hundred kilobytes of scratch where a packed B needs megabytes.
+//! The first block of rows packs the panels as it comes to them, the others read what it packed. If
+//! there is but one, each panel takes the place of the one before: products of few rows ask for
+//! little scratch.
 //!
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
@@ -27,6 +28,9 @@ pub(super) const KC: usize = 512;
 /// Largest block of rows: with KC, half a megabyte of A.
 pub(super) const MC: usize = 264;
 
+/// Largest block of columns: with KC, four megabytes of packed B.
+pub(super) const NC: usize = 2048;
+
 /// Row strides that are a multiple of this many f32 map all rows to few cache sets.
 const ALIAS: usize = 512;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
@@ -40,8 +44,8 @@ const fn min(a: usize, b: usize) -> usize {
 }
 
 /// f32 that [`run`] may pack a panel of B into.
-const fn rhs_scratch(n: usize, k: usize) -> usize {
-    min(k, KC) * min(n, MAX_COLS).next_multiple_of(16)
+const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
+    min(k, KC) * min(n, if m > MC { NC } else { MAX_COLS }).next_multiple_of(16)
 }
 
 /// f32 that [`run`] may pack a block of A into.
@@ -55,7 +59,7 @@ const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
 
 /// f32 of scratch for a product of this shape.
 pub(super) const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
-    if m == 0 || n <= 1 { 0 } else { rhs_scratch(n, k) + lhs_scratch(m, n, k) }
+    if m == 0 || n <= 1 { 0 } else { rhs_scratch(m, n, k) + lhs_scratch(m, n, k) }
 }
 
 /// `total` dealt out to `parts` parts that differ by one at most, the larger first.
@@ -204,63 +208,77 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
     let (blocks, block_count) = Deal::new(m, MC);
-    let packed_lhs = scratch.wrapping_add(rhs_scratch(n, k));
+    let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
-    let mut p = 0;
-    while p < k {
-        let block_k = kc.min(k - p);
-        let last_k = p + block_k == k;
-        let beta = if p == 0 { problem.finish.beta } else { 1.0 };
-        let mut row = 0;
-        for block in 0..block_count {
-            let block_m = blocks.part(block);
-            let mut column = 0;
-            for panel in 0..panel_count {
-                let vectors = panels.part(panel);
-                let cols = (vectors * S::LANES).min(n - column);
-                let rows_limit = rows_limit::<S>(split, vectors);
-                let (rhs, rhs_row) = if pack_rhs {
-                    let width = vectors * S::LANES;
-                    // SAFETY: rows p.. and columns column.. of B exist; `width` is at most
-                    // MAX_COLS and n up to a multiple of sixteen, block_k at most KC and k.
-                    unsafe {
-                        packing::pack_rhs(s, rhs.at(p, column), block_k, cols, width, scratch);
-                    }
-                    (scratch.cast_const(), width)
-                } else {
-                    (rhs.at(p, column).ptr, rhs.row)
-                };
-                let finish = if last_k {
-                    Finish { beta, ..problem.finish.at(column) }
-                } else {
-                    let bias = core::ptr::null();
-                    Finish { beta, bias, floor: f32::NEG_INFINITY, ..problem.finish }
-                };
-                let block = Block {
-                    row,
-                    rows: block_m,
-                    column,
-                    cols,
-                    vectors,
-                    rows_limit,
-                    lhs: lhs.at(row, p),
-                    // A is packed on the way through the first panel, in the tiles of that panel:
-                    // all panels but the last may differ by a vector, and so in their tiles.
-                    pack: pack_lhs.then_some(packed_lhs),
-                    fresh: panel == 0 || panel == panels.larger,
-                    rhs,
-                    rhs_row,
-                    k: block_k,
-                    finish,
-                    after: if last_k { problem.after } else { After::None },
-                };
-                // SAFETY: the block lies in the matrices; see above for B.
-                unsafe { run_block(s, problem, &block) };
-                column += cols;
+    let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
+    let mut first_panel = 0;
+    let mut first_column = 0;
+    while first_panel < panel_count {
+        let end_panel = panel_count.min(first_panel + block_panels);
+        let mut end_column = first_column;
+        let mut p = 0;
+        while p < k {
+            let block_k = kc.min(k - p);
+            let last_k = p + block_k == k;
+            let beta = if p == 0 { problem.finish.beta } else { 1.0 };
+            let mut row = 0;
+            for block in 0..block_count {
+                let block_m = blocks.part(block);
+                let mut column = first_column;
+                for panel in first_panel..end_panel {
+                    let vectors = panels.part(panel);
+                    let cols = (vectors * S::LANES).min(n - column);
+                    let (rhs, rhs_row) = if pack_rhs {
+                        let width = vectors * S::LANES;
+                        let place =
+                            if block_count > 1 { (column - first_column) * block_k } else { 0 };
+                        let packed = scratch.wrapping_add(place);
+                        if block == 0 {
+                            // SAFETY: rows p.. and columns column.. of B exist. There is room for
+                            // the panels of NC columns before and at this one, or of one panel if
+                            // there is one block of rows, block_k at most KC and k.
+                            unsafe {
+                                let rhs = rhs.at(p, column);
+                                packing::pack_rhs(s, rhs, block_k, cols, width, packed);
+                            }
+                        }
+                        (packed.cast_const(), width)
+                    } else {
+                        (rhs.at(p, column).ptr, rhs.row)
+                    };
+                    let finish = if last_k {
+                        Finish { beta, ..problem.finish.at(column) }
+                    } else {
+                        let bias = core::ptr::null();
+                        Finish { beta, bias, floor: f32::NEG_INFINITY, ..problem.finish }
+                    };
+                    let block = Block {
+                        row,
+                        rows: block_m,
+                        column,
+                        cols,
+                        vectors,
+                        rows_limit: rows_limit::<S>(split, vectors),
+                        lhs: lhs.at(row, p),
+                        pack: pack_lhs.then_some(packed_lhs),
+                        fresh: panel == first_panel || panel == panels.larger,
+                        rhs,
+                        rhs_row,
+                        k: block_k,
+                        finish,
+                        after: if last_k { problem.after } else { After::None },
+                    };
+                    // SAFETY: the block lies in the matrices; see above for B.
+                    unsafe { run_block(s, problem, &block) };
+                    column += cols;
+                }
+                end_column = column;
+                row += block_m;
             }
-            row += block_m;
+            p += block_k;
         }
-        p += block_k;
+        first_panel = end_panel;
+        first_column = end_column;
     }
 }
 

@@ -20,6 +20,11 @@ use crate::simd::{Kernel, Simd};
 /// Chains an element is split into when C is very small.
 pub(super) const SPLIT: usize = 4;
 
+/// From this k on there is time to fetch the tile of C while its sums are made.
+const PREFETCH_K: usize = 128;
+/// f32 in a cache line.
+const LINE: usize = 16;
+
 /// Rows that share a pointer.
 const GROUP: usize = 3;
 /// Pointers for the tallest tile.
@@ -190,6 +195,9 @@ unsafe fn strip<
 ) {
     let (mut lhs, mut out) = (strip.lhs, strip.out);
     for _ in 0..strip.tiles {
+        if strip.k >= PREFETCH_K {
+            prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
+        }
         // SAFETY: `lhs` and `out` are at a tile that the strip has.
         unsafe {
             let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, strip);
@@ -197,6 +205,16 @@ unsafe fn strip<
         }
         lhs = lhs.wrapping_add(strip.lhs_tile);
         out = out.wrapping_add(MR * strip.out_row);
+    }
+}
+
+/// Asks for the cache lines of a tile of C.
+#[inline(always)]
+fn prefetch_tile<S: Simd, const MR: usize, const NV: usize>(s: S, out: *const f32, stride: usize) {
+    for i in 0..MR {
+        for line in 0..(NV * S::LANES).div_ceil(LINE) {
+            s.prefetch(out.wrapping_add(i * stride + line * LINE));
+        }
     }
 }
 
