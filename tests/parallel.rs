@@ -123,7 +123,7 @@ fn misfits_are_refused_and_nothing_is_written() {
     let lhs = view(&a[..m * k], m, k, false);
     let saved = values(m * n + n, 4);
     assert!(run(view(&a, m + 1, k, false), Epilogue::None, &mut scratch).is_err());
-    assert!(run(lhs, Epilogue::Bias(&saved[..n + 1]), &mut scratch).is_err());
+    assert!(run(lhs, Epilogue::Bias(&saved[..=n]), &mut scratch).is_err());
     assert!(run(lhs, Epilogue::Bias(&saved[..n - 1]), &mut scratch).is_err());
     let saved = view(&saved, m + 1, n, false);
     assert!(run(lhs, Epilogue::Derivative(Activation::Tanh, saved), &mut scratch).is_err());
