@@ -24,7 +24,9 @@
 //! # Special values
 //! A NaN in the gradient, the scale, the parameter or the state makes that parameter a NaN. A
 //! square beyond f32 (gradients above 1.8e19) makes the state of [`adam`] and [`adagrad`] infinite
-//! and their step zero. A penalty of zero adds nothing, not even to an infinite parameter.
+//! and their step zero; an infinite gradient makes the parameter a NaN, as ∞/∞ is, and so does the
+//! step of [`adam`] after the infinite state if `beta2` is zero. A penalty or a decay of zero adds
+//! nothing, not even to an infinite parameter.
 
 mod adagrad;
 mod adam;

@@ -214,6 +214,19 @@ fn special_values() {
                 assert_eq!(run(zero, zero, (l1, 1.0))[1], 0.0);
                 assert_eq!(run(zero, zero, (Penalty::NONE, 1.0))[1], 0.0);
             }
+            // An infinite parameter stays, unless a share of it is taken away.
+            if !matches!(optimizer, D(Adam { decay, .. }) if decay > 0.0) {
+                for w in [f32::INFINITY, f32::NEG_INFINITY] {
+                    for penalty in [Penalty::NONE, l1] {
+                        let what = format!("{optimizer:?} {penalty:?} {level}");
+                        assert_eq!(run(1.0, w, (penalty, 1.0))[1], w, "{what}");
+                    }
+                }
+            }
+            // An infinite gradient moves infinitely far, or by ∞/∞.
+            let w = run(f32::INFINITY, 1.0, (Penalty::NONE, 1.0))[1];
+            assert_eq!(w.is_nan(), matches!(optimizer, A(_) | D(_)), "{optimizer:?} {level}");
+            assert!(w.is_nan() || w == f32::NEG_INFINITY, "{optimizer:?} {level}");
             // The penalty alone pulls towards zero, from subnormal numbers too.
             for w in [1.0, f32::from_bits(1)] {
                 assert!(run(0.0, w, (l1, 1.0))[1] < w);
@@ -231,6 +244,15 @@ fn huge_gradients_stop_adaptive_optimizers() {
         let none = Penalty::NONE;
         optim::adam(level, &step, none, 1.0, &[1e30], &mut w, &mut m, &mut v).unwrap();
         assert_eq!((w, v), ([1.0], [f32::INFINITY]));
+        // Nor does the learning rate make the gradient overflow on the way.
+        let (mut w, mut m, mut v) = ([1.0], [0.0], [0.0]);
+        let step = Adam { learning_rate: 1e4, ..Default::default() }.at_step(1).unwrap();
+        optim::adam(level, &step, none, 1.0, &[-1e38], &mut w, &mut m, &mut v).unwrap();
+        assert_eq!((w, v), ([1.0], [f32::INFINITY]));
+        let (mut w, mut sum) = ([1.0], [0.0]);
+        let adagrad = AdaGrad { learning_rate: 10.0, ..Default::default() };
+        optim::adagrad(level, &adagrad, none, 1.0, &[1e38], &mut w, &mut sum).unwrap();
+        assert_eq!((w, sum), ([1.0], [f32::INFINITY]));
         // The smallest epsilon still keeps zero state from dividing by zero.
         let adam = Adam { epsilon: f32::from_bits(1), ..Default::default() };
         let (mut w, mut m, mut v) = ([1.0], [0.0], [0.0]);
@@ -277,7 +299,11 @@ fn penalties_and_norms_against_f64() {
         assert_eq!(squares(2.0, 0.0), 4.0);
         assert!(squares(f32::NAN, 1.0).is_nan());
         assert!(squares(1.0, f32::NAN).is_nan());
+        assert_eq!(squares(2.0, f32::NEG_INFINITY), 1.0);
         assert!(optim::penalty(level, &[f32::NAN], l1).unwrap().is_nan());
+        assert_eq!(optim::penalty(level, &[f32::NEG_INFINITY], l1), Ok(f32::INFINITY));
+        let l2 = Penalty { l1: 0.0, l2: f32::MAX / 2.0 };
+        assert_eq!(optim::gradient_sum_squares(level, &[1.0], &[0.0], l2), Ok(1.0));
         assert_eq!(optim::penalty(level, &[f32::NAN], Penalty::NONE), Ok(0.0));
     }
 }
@@ -302,7 +328,7 @@ fn clipping_bounds_the_step() {
     assert!(optim::clip_scale(f32::NAN, 1.0).unwrap().is_nan());
     assert_eq!(optim::clip_scale(f32::INFINITY, 1.0), Ok(0.0));
     assert_eq!(optim::clip_scale(0.0, 1.0), Ok(1.0));
-    for max_norm in [0.0, -1.0, f32::NAN] {
+    for max_norm in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         assert!(matches!(optim::clip_scale(1.0, max_norm), Err(Error::Parameter { .. })));
     }
 }
@@ -330,6 +356,12 @@ fn bad_settings_are_refused_and_nothing_written() {
         let penalty = Penalty { l1: bad, l2: 0.0 };
         assert!(optim::gradient_sum_squares(Level::PORTABLE, &[], &[], penalty).is_err());
         assert!(optim::penalty(Level::PORTABLE, &[], penalty).is_err());
+    }
+    // Finite settings whose product is not.
+    cases.push((D(Adam { learning_rate: 3e38, beta1: 0.999, ..Default::default() }), none));
+    cases.push((D(Adam { learning_rate: 1e20, decay: 1e20, ..Default::default() }), none));
+    for optimizer in optimizers() {
+        cases.push((optimizer, Penalty { l1: 0.0, l2: f32::MAX }));
     }
     cases.push((M(Momentum { momentum: 1.0, ..Default::default() }), none));
     cases.push((A(AdaGrad { epsilon: 0.0, ..Default::default() }), none));

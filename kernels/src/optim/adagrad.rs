@@ -85,7 +85,8 @@ impl Rule<1> for AdaGrad {
     ) -> (S::F32, [S::F32; 1]) {
         let sum = s.mul_add(grad, grad, sum);
         let root = s.add(s.sqrt(sum), s.splat(self.epsilon));
-        let step = s.div(s.mul(s.splat(self.learning_rate), grad), root);
+        // The quotient first: the product of rate and gradient could overflow.
+        let step = s.mul(s.splat(self.learning_rate), s.div(grad, root));
         (s.sub(param, step), [sum])
     }
 }

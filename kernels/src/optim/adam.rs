@@ -50,7 +50,8 @@ impl Adam {
     ///
     /// # Errors
     /// [`Error::Parameter`] for step 0, a negative, infinite or NaN learning rate or decay, a beta
-    /// outside [0, 1), or an epsilon that is not finite and above zero.
+    /// outside [0, 1), an epsilon that is not finite and above zero, or a learning rate whose
+    /// product with the corrections or the decay exceeds f32.
     ///
     /// ```
     /// use slimfit_kernels::optim::Adam;
@@ -67,13 +68,18 @@ impl Adam {
         super::check("step", step as f32, "at least 1", step >= 1)?;
         let correction = |beta| -libm::expm1f(step as f32 * libm::logf(beta));
         let root = libm::sqrtf(correction(self.beta2));
+        let rate = self.learning_rate * root / correction(self.beta1);
+        let shrink = self.learning_rate * self.decay;
+        let expected = "small enough for a finite rate";
+        super::check("learning rate", self.learning_rate, expected, rate.is_finite())?;
+        super::check("decay", self.decay, expected, shrink.is_finite())?;
         Ok(AdamStep {
-            rate: self.learning_rate * root / correction(self.beta1),
+            rate,
             // A subnormal product could round to zero, and zero state then divide by it.
             epsilon: (self.epsilon * root).max(f32::MIN_POSITIVE),
             beta1: self.beta1,
             beta2: self.beta2,
-            shrink: self.learning_rate * self.decay,
+            shrink,
         })
     }
 }
@@ -151,9 +157,12 @@ impl Rule<2> for AdamStep {
         let square = s.mul(grad, grad);
         let second = s.mul_add(s.splat(self.beta2), second, s.mul(new2, square));
         let root = s.add(s.sqrt(second), s.splat(self.epsilon));
-        let step = s.div(s.mul(s.splat(self.rate), first), root);
-        // Decay and step together, so that the parameter is rounded once.
-        let step = s.mul_add(s.splat(self.shrink), param, step);
+        // The quotient first: the product of rate and mean could overflow.
+        let step = s.mul(s.splat(self.rate), s.div(first, root));
+        // Decay and step together, so that the parameter is rounded once; no decay leaves an
+        // infinite parameter as it is.
+        let step =
+            if self.shrink == 0.0 { step } else { s.mul_add(s.splat(self.shrink), param, step) };
         (s.sub(param, step), [first, second])
     }
 }

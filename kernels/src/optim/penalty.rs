@@ -10,7 +10,8 @@ use crate::error::check_len;
 use crate::reduce::{Term, sum_squares_in, sum_terms};
 use crate::simd::Simd;
 
-/// Strengths of the penalties on the weights; none by default.
+/// Strengths of the penalties on the weights: finite, not negative, and twice `l2` finite too. None by
+/// default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Penalty {
     /// Factor of Σ|w|.
@@ -29,7 +30,9 @@ impl Penalty {
 
     pub(super) fn check(self) -> Result<(), Error> {
         check_rate("l1", self.l1)?;
-        check_rate("l2", self.l2)
+        check_rate("l2", self.l2)?;
+        // The gradient has it twice.
+        super::check("l2", self.l2, "at most half the largest f32", self.l2 <= f32::MAX / 2.0)
     }
 }
 
@@ -71,7 +74,7 @@ stamp! {
 /// that is below one, else one. A NaN norm gives NaN, an infinite one zero.
 ///
 /// # Errors
-/// [`Error::Parameter`] if `max_norm` is not above zero.
+/// [`Error::Parameter`] if `max_norm` is not finite and above zero.
 ///
 /// ```
 /// use slimfit_kernels::optim::clip_scale;
@@ -81,7 +84,8 @@ stamp! {
 /// # Ok::<(), slimfit_kernels::Error>(())
 /// ```
 pub fn clip_scale(sum_squares: f32, max_norm: f32) -> Result<f32, Error> {
-    super::check("largest norm", max_norm, "above 0", max_norm > 0.0)?;
+    let within = max_norm > 0.0 && max_norm.is_finite();
+    super::check("largest norm", max_norm, "finite and above 0", within)?;
     let norm = libm::sqrtf(sum_squares);
     Ok(if norm <= max_norm { 1.0 } else { max_norm / norm })
 }
@@ -114,8 +118,9 @@ struct PenaltyTerm(Penalty);
 impl Term for PenaltyTerm {
     #[inline(always)]
     fn of<S: Simd>(self, s: S, w: S::F32, _: S::F32) -> S::F32 {
-        let w = s.abs(w);
-        s.mul(w, s.mul_add(s.splat(self.0.l2), w, s.splat(self.0.l1)))
+        let (w, Penalty { l1, l2 }) = (s.abs(w), self.0);
+        let factor = if l2 == 0.0 { s.splat(l1) } else { s.mul_add(s.splat(l2), w, s.splat(l1)) };
+        s.mul(w, factor)
     }
 }
 
@@ -140,7 +145,9 @@ impl Term for SquareTerm {
 fn penalised<S: Simd>(s: S, penalty: Penalty, grad: S::F32, w: S::F32) -> S::F32 {
     let has_sign = s.lt(s.splat(0.0), s.abs(w));
     let l1 = s.select(has_sign, s.copysign(s.splat(penalty.l1), w), w);
-    s.mul_add(s.splat(2.0 * penalty.l2), w, s.add(grad, l1))
+    let grad = s.add(grad, l1);
+    // Zero times an infinite weight would be NaN.
+    if penalty.l2 == 0.0 { grad } else { s.mul_add(s.splat(2.0 * penalty.l2), w, grad) }
 }
 
 /// What makes the total gradient of a step.
