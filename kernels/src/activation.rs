@@ -22,8 +22,8 @@
 //! **Parameters** are finite and not negative: the sign of y must tell the sign of z.
 //!
 //! **Special values.** NaN goes through, forward and backward: a NaN in the saved number makes the
-//! gradient NaN, relu's included; only identity's derivative, 1, reads nothing. relu(-∞) = 0, elu(-∞) = -alpha; the others tend to the limits in
-//! [`crate::math`].
+//! gradient NaN, relu's included; only identity's derivative, 1, reads nothing. relu(-∞) = 0, and a
+//! leaky relu of slope 0 is relu; elu(-∞) = -alpha; the others tend to the limits in [`crate::math`].
 //!
 //! **Accuracy** of the forward pass: that of [`crate::math`]. A derivative from y is off by what y is:
 //! elu's y + alpha and the 1 - y of sigmoid and tanh are small where f saturates, and have there
@@ -281,7 +281,8 @@ macro_rules! with_elementwise {
                 let $f = act::Identity;
                 $body
             }
-            act::Activation::Relu => {
+            // A slope of zero is relu, to which -∞ times zero is no NaN.
+            act::Activation::Relu | act::Activation::LeakyRelu(0.0) => {
                 let $f = act::Relu;
                 $body
             }

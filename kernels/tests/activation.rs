@@ -208,7 +208,7 @@ type Case = (f32, f32, f32);
 #[test]
 fn special_values_and_kinks() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
-    let cases: [(Activation, &[Case]); 8] = [
+    let cases: [(Activation, &[Case]); 10] = [
         (
             Activation::Relu,
             &[(-inf, 0.0, 0.0), (0.0, 0.0, 0.0), (1e-45, 1e-45, 1.0), (inf, inf, 1.0)],
@@ -217,6 +217,8 @@ fn special_values_and_kinks() {
             Activation::LeakyRelu(0.5),
             &[(-inf, -inf, 0.5), (0.0, 0.0, 0.5), (-0.0, -0.0, 0.5), (inf, inf, 1.0)],
         ),
+        (Activation::LeakyRelu(0.0), &[(-inf, 0.0, 0.0), (-1.0, 0.0, 0.0), (inf, inf, 1.0)]),
+        (Activation::Elu(0.0), &[(-inf, 0.0, 0.0), (-1.0, 0.0, 0.0), (inf, inf, 1.0)]),
         (Activation::Elu(2.0), &[(-inf, -2.0, 0.0), (0.0, 0.0, 2.0), (inf, inf, 1.0)]),
         (Activation::Sigmoid, &[(-inf, 0.0, 0.0), (0.0, 0.5, 0.25), (inf, 1.0, 0.0)]),
         (Activation::Tanh, &[(-inf, -1.0, 0.0), (-0.0, -0.0, 1.0), (inf, 1.0, 0.0)]),
