@@ -411,7 +411,17 @@ fn special_values() {
             close(run(loss, -inf, 1.0), (inf, -1.0));
             close(run(loss, -inf, 0.5), (inf, -0.5));
         }
+        // A gradient that f32 holds, of a difference that doubled it does not.
+        let (mut grad, weights) = ([0.0; 4], Weights::default());
+        let (loss, outputs) = (Loss::MeanSquaredError, [2e38, 0.0, 0.0, 0.0]);
+        loss::loss_and_gradient(level, loss, &outputs, 1, &[0.0; 4], weights, &mut grad).unwrap();
+        assert_eq!(grad, [1e38, 0.0, 0.0, 0.0]);
         for cols in [3, 16, 40] {
+            // No class is possible.
+            let (outputs, mut grad) = (vec![-inf; cols], vec![0.0; cols]);
+            let found =
+                loss::loss_and_gradient(level, CLASSES, &outputs, cols, &[1.0], weights, &mut grad);
+            assert!(found.unwrap().is_nan() && grad.iter().all(|g| g.is_nan()));
             let run = |class: usize, j: usize, z: f32| {
                 let mut outputs = vec![0.0; 2 * cols];
                 outputs[j] = z;

@@ -4,8 +4,11 @@ use super::PIECE;
 use crate::reduce::Total;
 use crate::simd::{BLOCK, Simd};
 
-/// One element's loss and its derivative by the output.
+/// One element's loss and its derivative by the output, which is left to multiply by a constant.
 pub(super) trait Pointwise: Copy {
+    /// That constant; part of the scale, so that the slope alone does not overflow.
+    const FACTOR: f32 = 1.0;
+
     fn loss_and_slope<S: Simd>(self, s: S, output: S::F32, target: S::F32) -> (S::F32, S::F32);
 }
 
@@ -13,10 +16,12 @@ pub(super) trait Pointwise: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Squared;
 impl Pointwise for Squared {
+    const FACTOR: f32 = 2.0;
+
     #[inline(always)]
     fn loss_and_slope<S: Simd>(self, s: S, output: S::F32, target: S::F32) -> (S::F32, S::F32) {
         let d = s.sub(output, target);
-        (s.mul(d, d), s.add(d, d))
+        (s.mul(d, d), d)
     }
 }
 
@@ -64,7 +69,7 @@ pub(super) struct Batch<'a> {
 pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: &mut [f32]) -> f32 {
     let Batch { mut outputs, cols, mut targets, sample } = batch;
     let count = outputs.len() as f32;
-    let pass = Pass { s, loss, scale: s.splat(1.0 / count) };
+    let pass = Pass { s, loss, scale: s.splat(P::FACTOR / count) };
     let mut weights = ElementWeights::new(sample, cols);
     let mut grads = grad.chunks_mut(PIECE);
     let mut total = Total::default();
