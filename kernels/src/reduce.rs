@@ -17,7 +17,9 @@
 //!
 //! # Special values
 //! A NaN anywhere gives NaN, as do infinities of both signs; one kind of infinity gives that
-//! infinity. A sum beyond the range of f32 is infinite. No element at all gives zero.
+//! infinity. A sum beyond the range of f32 is infinite, and a partial sum beyond it counts as an infinity
+//! among the elements: finite ones whose parts overflow to both sides give NaN. No element at all
+//! gives zero.
 
 mod columns;
 

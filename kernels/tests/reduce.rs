@@ -139,6 +139,14 @@ fn special_values_of_sums() {
         assert_eq!(reduce::norm(level, &[1e19; 20]), f32::INFINITY);
         assert_eq!(reduce::norm(level, &[1e-30; 20]), 0.0);
         assert_eq!(reduce::norm(level, &[]), 0.0);
+        // Lanes 0 and 8 overflow to both sides, though the sum is zero.
+        let mut x = [0.0; 32];
+        (x[0], x[16], x[8], x[24]) = (3e38, 3e38, -3e38, -3e38);
+        assert!(reduce::sum(level, &x).is_nan());
+        let (mut mean, mut variance) = ([0.0], [0.0]);
+        let x = MatRef::new(&[3e38, -3e38], 2, 1).unwrap();
+        reduce::column_moments(level, x, &mut mean, &mut variance).unwrap();
+        assert!(!mean[0].is_finite() && !variance[0].is_finite());
     }
 }
 

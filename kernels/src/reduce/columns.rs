@@ -45,7 +45,8 @@ stamp! {
     /// the corrected two-pass algorithm). The relative error of a variance is a few u as long as
     /// the standard deviation is well above u times the mean. A column of equal values has them as
     /// its mean, and a variance of zero, exactly. A column with a NaN or an infinity, or with
-    /// squared deviations whose sum exceeds f32, has no finite variance.
+    /// squared deviations whose sum exceeds f32, has no finite variance; one in which the sum of the
+    /// differences to the first row exceeds f32 has no finite mean either.
     ///
     /// # Errors
     /// [`Error::Length`] if `mean` or `variance` does not have one element a column, or if there
@@ -271,7 +272,7 @@ fn sum_rows<S: Simd, T: Terms<S, N>, const N: usize>(
     let mut sum = [s.splat_block(0.0); N];
     let mut lost = sum;
     for start in (0..rows).step_by(GROUP) {
-        let end = rows.min(start + GROUP);
+        let end = rows.min(start.saturating_add(GROUP));
         let mut group = [s.splat_block(0.0); N];
         let mut row = start;
         while end - row >= 4 {
