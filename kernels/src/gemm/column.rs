@@ -182,7 +182,7 @@ unsafe fn dot_columns<S: Simd>(
     let mut p = 0;
     while p < k {
         for (l, acc) in acc.iter_mut().enumerate() {
-            *acc = if p + l < k {
+            *acc = if l < k - p {
                 // SAFETY: column p + l < k, element p + l of the right-hand side.
                 let (a, b) = unsafe {
                     let a = s.load_ptr_first(lhs.wrapping_add((p + l) * stride), lanes);
@@ -194,7 +194,8 @@ unsafe fn dot_columns<S: Simd>(
                 s.add(*acc, s.splat(0.0))
             };
         }
-        p += BLOCK;
+        // k may be as large as an index where the strides are zero.
+        p = p.saturating_add(BLOCK);
     }
     for half in [8, 4, 2, 1] {
         let (low, high) = acc.split_at_mut(half);
@@ -220,7 +221,7 @@ unsafe fn dot_strided<S: Simd>(s: S, lhs: Source, k: usize, rhs: Source) -> f32 
             unsafe { (*a, *b) = (*lhs.at(0, p + l).ptr, *rhs.at(p + l, 0).ptr) };
         }
         add_products(s, &mut acc, s.load_block(&a), s.load_block(&b));
-        p += BLOCK;
+        p = p.saturating_add(BLOCK);
     }
     s.sum_block(acc)
 }
