@@ -37,7 +37,7 @@
 //!   not fit is an [`Error`] that names what was expected and found, returned before anything is
 //!   written. No input makes a kernel panic.
 //! - **Memory.** Nothing is allocated. Scratch is the caller's, its length a `const fn`.
-//! - **Bits.** A result depends on the input and the settings alone: not on alignment, not on how
+//! - **Bits.** A result, up to the payload and sign of a NaN, depends on the input and the settings alone: not on alignment, not on how
 //!   work is cut into pieces (under one [`gemm::Plan`]), not on which of the fused levels ran. Sums go
 //!   over sixteen virtual lanes and a fixed tree. The portable level is deterministic too; where the
 //!   target it was compiled for cannot fuse multiply and add, its bits are others.
