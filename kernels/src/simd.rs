@@ -28,6 +28,8 @@ mod avx2_fma;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2_fma::Avx2Fma;

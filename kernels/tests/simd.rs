@@ -1,7 +1,5 @@
-//! Every operation of every token against scalar f32, and the two wide levels against each other.
-//!
-//! The operations are reached through `reduce`, `math`, … elsewhere; here only what a kernel's test
-//! could miss: the detection.
+//! The detection of instruction sets. The operations of the tokens are tested beside them, in
+//! `src/simd/tests.rs`, as tokens cannot be had from outside.
 
 use slimfit_kernels::Level;
 
