@@ -37,10 +37,11 @@
 //!   not fit is an [`Error`] that names what was expected and found, returned before anything is
 //!   written. No input makes a kernel panic.
 //! - **Memory.** Nothing is allocated. Scratch is the caller's, its length a `const fn`.
-//! - **Bits.** A result, up to the payload and sign of a NaN, depends on the input and the settings alone: not on alignment, not on how
-//!   work is cut into pieces (under one [`gemm::Plan`]), not on which of the fused levels ran. Sums go
-//!   over sixteen virtual lanes and a fixed tree. The portable level is deterministic too; where the
-//!   target it was compiled for cannot fuse multiply and add, its bits are others.
+//! - **Bits.** A result depends on the input and the settings alone, up to the payload and sign of a
+//!   NaN: not on alignment, not on how work is cut into pieces (under one [`gemm::Plan`]), not on
+//!   which of the fused levels ran. Sums go over sixteen virtual lanes and a fixed tree. The portable
+//!   level is deterministic too; where the target it was compiled for cannot fuse multiply and add,
+//!   its bits are others.
 //! - **Special values.** NaN propagates; infinities, signed zeros and subnormals behave as the
 //!   documented formula does in the limit. Lanes past the end of a slice hold harmless values.
 //! - **Accuracy.** The tables of [`math`] give the largest error of each function over all 2³²

@@ -10,7 +10,7 @@ use crate::error::check_len;
 use crate::reduce::{Term, sum_squares_in, sum_terms};
 use crate::simd::Simd;
 
-/// Strengths of the penalties on the weights: finite, not negative, and twice `l2` finite too. None by
+/// Strengths of the penalties on the weights: finite and not negative, twice `l2` finite too; none by
 /// default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Penalty {
