@@ -139,11 +139,19 @@ fn adam_in<S: Simd>(
     check_len("gradient", grad.len(), params.len())?;
     check_len("first moment", first.len(), params.len())?;
     check_len("second moment", second.len(), params.len())?;
-    two_states(s, *step, total, grad, params, first, second);
+    if step.shrink == 0.0 {
+        two_states(s, Update::<false>(*step), total, grad, params, first, second);
+    } else {
+        two_states(s, Update::<true>(*step), total, grad, params, first, second);
+    }
     Ok(())
 }
 
-impl Rule<2> for AdamStep {
+/// The rule with or without decay, in two loops: without, an infinite parameter stays.
+#[derive(Clone, Copy)]
+struct Update<const DECAY: bool>(AdamStep);
+
+impl<const DECAY: bool> Rule<2> for Update<DECAY> {
     #[inline(always)]
     fn step<S: Simd>(
         self,
@@ -152,17 +160,16 @@ impl Rule<2> for AdamStep {
         param: S::F32,
         [first, second]: [S::F32; 2],
     ) -> (S::F32, [S::F32; 2]) {
-        let (new1, new2) = (s.splat(1.0 - self.beta1), s.splat(1.0 - self.beta2));
-        let first = s.mul_add(s.splat(self.beta1), first, s.mul(new1, grad));
+        let AdamStep { rate, epsilon, beta1, beta2, shrink } = self.0;
+        let (new1, new2) = (s.splat(1.0 - beta1), s.splat(1.0 - beta2));
+        let first = s.mul_add(s.splat(beta1), first, s.mul(new1, grad));
         let square = s.mul(grad, grad);
-        let second = s.mul_add(s.splat(self.beta2), second, s.mul(new2, square));
-        let root = s.add(s.sqrt(second), s.splat(self.epsilon));
+        let second = s.mul_add(s.splat(beta2), second, s.mul(new2, square));
+        let root = s.add(s.sqrt(second), s.splat(epsilon));
         // The quotient first: the product of rate and mean could overflow.
-        let step = s.mul(s.splat(self.rate), s.div(first, root));
-        // Decay and step together, so that the parameter is rounded once; no decay leaves an
-        // infinite parameter as it is.
-        let step =
-            if self.shrink == 0.0 { step } else { s.mul_add(s.splat(self.shrink), param, step) };
+        let step = s.mul(s.splat(rate), s.div(first, root));
+        // Decay and step together, so that the parameter is rounded once.
+        let step = if DECAY { s.mul_add(s.splat(shrink), param, step) } else { step };
         (s.sub(param, step), [first, second])
     }
 }
