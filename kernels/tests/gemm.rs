@@ -593,7 +593,9 @@ fn scratch_never_falls() {
             }
         }
     }
-    assert!(scratch_len(usize::MAX, usize::MAX, usize::MAX) <= 170_000);
+    assert!(scratch_len(47, usize::MAX, usize::MAX) <= 33_000);
+    assert!(scratch_len(264, usize::MAX, usize::MAX) <= 170_000);
+    assert!(scratch_len(usize::MAX, usize::MAX, usize::MAX) <= 1_200_000);
 }
 
 #[test]
