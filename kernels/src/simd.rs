@@ -199,6 +199,16 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     fn load_block_tail(self, x: &[f32], fill: f32) -> Self::Block;
     /// Sum of the sixteen virtual lanes by the fixed tree: lane i and i + 8, then 4, 2, 1 apart.
     fn sum_block(self, v: Self::Block) -> f32;
+    /// Sums of sixteen times sixteen virtual lanes: lane i is [`Self::sum_block`] of `v[i]`, bit for
+    /// bit.
+    #[inline(always)]
+    fn sum_blocks(self, v: &[Self::Block; BLOCK]) -> Self::Block {
+        let mut sums = [0.0; BLOCK];
+        for (sum, v) in sums.iter_mut().zip(v) {
+            *sum = self.sum_block(*v);
+        }
+        self.load_block(&sums)
+    }
     /// Largest of the sixteen virtual lanes by the same tree; `max(lane i, lane i + 8)` and so on.
     fn max_block(self, v: Self::Block) -> f32;
 

@@ -31,6 +31,9 @@ pub(super) const MC: usize = 264;
 /// Largest block of columns: with KC, four megabytes of packed B.
 pub(super) const NC: usize = 2048;
 
+/// f32 in a cache line: packed panels start at one, whatever the alignment of the scratch.
+const ALIGN: usize = 16;
+
 /// Row strides that are a multiple of this many f32 map all rows to few cache sets.
 const ALIAS: usize = 512;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
@@ -59,7 +62,7 @@ const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
 
 /// f32 of scratch for a product of this shape.
 pub(super) const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
-    if m == 0 || n <= 1 { 0 } else { rhs_scratch(m, n, k) + lhs_scratch(m, n, k) }
+    if m == 0 || n <= 1 { 0 } else { ALIGN + rhs_scratch(m, n, k) + lhs_scratch(m, n, k) }
 }
 
 /// `total` dealt out to `parts` parts that differ by one at most, the larger first.
@@ -208,6 +211,8 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
     let (blocks, block_count) = Deal::new(m, MC);
+    // The bytes to the next cache line, in f32: less than ALIGN, which the scratch has to spare.
+    let scratch = scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % ALIGN);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
     let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
@@ -282,12 +287,23 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     }
 }
 
-/// C <- epilogue(beta C): the product is left out.
-///
+/// C <- epilogue(beta C): the product of a [`Problem`] whose k is zero.
+pub(super) struct Scale<'a>(pub(super) &'a Problem);
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: made by `super::compute_in` alone, which vouches for the problem.
+        unsafe { scale(s, self.0) }
+    }
+}
+
 /// # Safety
 /// As for [`run`], but nothing is asked of `lhs` and `rhs`, and k is zero.
 #[inline(always)]
-pub(super) unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
+unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
     let Problem { m, n, out, out_row, out_col, finish, after, .. } = *problem;
     for i in 0..m {
         let mut column = 0;

@@ -2,117 +2,166 @@
 //!
 //! Element i is summed over sixteen virtual lanes, lane l taking the p with p mod 16 = l, which the
 //! fixed tree of [`Simd::sum_block`] adds up. With rows of A contiguous a register holds lanes of
-//! one row. With columns contiguous it holds the same lane of neighbouring rows, sixteen registers
+//! one row, and sixteen rows are added up together. With columns contiguous it holds the same lane of neighbouring rows, sixteen registers
 //! make the lanes, and the tree runs over registers: the same sums either way.
 
 use super::blocking::Problem;
 use super::epilogue::{self, After};
+use super::microkernel::Finish;
 use super::packing::Source;
 use crate::simd::{BLOCK, Kernel, Simd};
 
-/// Rows summed side by side: enough chains to hide the latency of a multiply-add.
-const ROWS: usize = 8;
+/// The product of a [`Problem`] whose n is 1.
+pub(super) struct Column<'a>(pub(super) &'a Problem);
 
-/// Computes the product of `problem`, whose n is 1.
-///
+impl Kernel for Column<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: made by `super::compute_in` alone, which vouches for the problem.
+        unsafe { run(s, self.0) }
+    }
+}
+
 /// # Safety
 /// As for [`super::blocking::run`], without scratch.
 #[inline(always)]
-pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, k, lhs, rhs, out, out_row, finish, after, .. } = *problem;
+unsafe fn run<S: Simd>(s: S, problem: &Problem) {
+    let Problem { m, k, lhs, rhs, out, out_row, ref finish, after, .. } = *problem;
     let mut row = 0;
     while row < m {
-        let rows = BLOCK.min(m - row);
-        let mut sums = [0.0_f32; BLOCK];
-        s.call(Dots { rows, k, lhs: lhs.at(row, 0), rhs, sums: &mut sums });
-        let mut before = [0.0_f32; BLOCK];
-        if finish.beta != 0.0 {
-            for (i, x) in before.iter_mut().take(rows).enumerate() {
-                // SAFETY: row + i < m, an element of C.
-                *x = unsafe { *out.wrapping_add((row + i) * out_row) };
-            }
-        }
-        let bias = if finish.bias.is_null() {
-            -0.0
-        } else {
-            // SAFETY: not null, so it has a value for the one column.
-            unsafe { *finish.bias }
+        let rows = if m - row < BLOCK { m - row } else { BLOCK };
+        // SAFETY: `rows` rows of A from `row` on and the column of B have k elements each.
+        let sums = unsafe { dots(s, lhs.at(row, 0), rows, k, rhs) };
+        let out = out.wrapping_add(row * out_row);
+        // As a row of n = 1: the saved matrix is turned with it.
+        let after = match after.at(row, 0) {
+            After::Backward(activation, saved) => After::Backward(activation, saved.t()),
+            other => other,
         };
-        let (before, _) = s.chunks(&before);
-        let (chunks, _) = s.chunks_mut(&mut sums);
-        for (chunk, before) in chunks.iter_mut().zip(before) {
-            let sum = s.load(chunk);
-            let x = if finish.beta == 0.0 {
-                s.mul(s.splat(finish.alpha), sum)
-            } else {
-                let before = s.mul(s.splat(finish.beta), s.load(before));
-                s.mul_add(s.splat(finish.alpha), sum, before)
-            };
-            s.store(s.max(s.splat(finish.floor), s.add(x, s.splat(bias))), chunk);
-        }
-        // SAFETY: `sums` read as one contiguous row, beside one column of the saved matrix turned
-        // into a row.
+        // SAFETY: element row + i of C, i < rows, is at `out + i * out_row`; the buffer has room
+        // for all of them.
         unsafe {
-            let after = match after.at(row, 0) {
-                After::Backward(activation, saved) => After::Backward(activation, saved.t()),
-                other => other,
-            };
-            epilogue::run(s, after, sums.as_mut_ptr(), BLOCK, 1, rows);
-        }
-        for (i, x) in sums.iter().take(rows).enumerate() {
-            // SAFETY: row + i < m, an element of C.
-            unsafe { out.wrapping_add((row + i) * out_row).write(*x) };
+            if out_row == 1 {
+                write(s, sums, finish, out, rows);
+                epilogue::run(s, after, out, 0, 1, rows);
+            } else {
+                let mut buffer = [0.0_f32; BLOCK];
+                if finish.beta != 0.0 {
+                    for (i, x) in buffer.iter_mut().take(rows).enumerate() {
+                        *x = *out.wrapping_add(i * out_row);
+                    }
+                }
+                write(s, sums, finish, buffer.as_mut_ptr(), rows);
+                epilogue::run(s, after, buffer.as_mut_ptr(), 0, 1, rows);
+                for (i, x) in buffer.iter().take(rows).enumerate() {
+                    out.wrapping_add(i * out_row).write(*x);
+                }
+            }
         }
         row += rows;
     }
 }
 
-/// Up to sixteen dot products of rows of `lhs` with the column `rhs`.
-struct Dots<'a> {
-    rows: usize,
-    k: usize,
-    lhs: Source,
-    rhs: Source,
-    sums: &'a mut [f32; BLOCK],
-}
-
-impl Kernel for Dots<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { rows, k, lhs, rhs, sums } = self;
-        // SAFETY: rows x k elements of `lhs` and k of `rhs` are valid by the word of the caller of
-        // `run`; each branch has checked the stride that its kernel asks for.
-        unsafe {
-            if lhs.col == 1 && (rhs.row == 1 || k == 1) {
-                let (full, rest) = sums.split_at_mut(rows - rows % ROWS);
-                let (full, _) = full.as_chunks_mut::<ROWS>();
-                let mut row = 0;
-                for sums in full {
-                    dot_rows(s, lhs.at(row, 0), k, rhs.ptr, sums);
-                    row += ROWS;
-                }
-                for sum in rest.iter_mut().take(rows % ROWS) {
-                    dot_rows(s, lhs.at(row, 0), k, rhs.ptr, core::array::from_mut(sum));
-                    row += 1;
-                }
-            } else if lhs.row == 1 {
-                let mut row = 0;
-                let (chunks, _) = s.chunks_mut(sums);
-                for chunk in chunks {
-                    if row < rows {
-                        let lanes = S::LANES.min(rows - row);
-                        s.store(dot_columns(s, lhs.at(row, 0).ptr, lhs.col, lanes, k, rhs), chunk);
-                    }
-                    row += S::LANES;
-                }
+/// Turns `rows` sums into contiguous elements of C: see [`Finish`].
+///
+/// # Safety
+/// `rows <= BLOCK` elements at `out` are valid for reading and writing; the bias is null or has a
+/// value.
+#[inline(always)]
+unsafe fn write<S: Simd>(s: S, sums: S::Block, finish: &Finish, out: *mut f32, rows: usize) {
+    // x + (-0) is x for every x: the neutral bias.
+    // SAFETY: not null, so it has a value for the one column.
+    let bias = if finish.bias.is_null() { -0.0 } else { unsafe { *finish.bias } };
+    let mut done = 0;
+    for sum in sums.as_ref() {
+        if done < rows {
+            let lanes = if rows - done < S::LANES { rows - done } else { S::LANES };
+            let out = out.wrapping_add(done);
+            let x = if finish.beta == 0.0 {
+                s.mul(s.splat(finish.alpha), *sum)
             } else {
-                for (row, sum) in sums.iter_mut().take(rows).enumerate() {
-                    *sum = dot_strided(s, lhs.at(row, 0), k, rhs);
+                // SAFETY: done + lanes <= rows.
+                let before = unsafe { s.load_ptr_first(out, lanes) };
+                s.mul_add(s.splat(finish.alpha), *sum, s.mul(s.splat(finish.beta), before))
+            };
+            let x = s.max(s.splat(finish.floor), s.add(x, s.splat(bias)));
+            // SAFETY: done + lanes <= rows.
+            unsafe {
+                if lanes == S::LANES {
+                    s.store_ptr(x, out);
+                } else {
+                    s.store_ptr_first(x, out, lanes);
                 }
             }
         }
+        done += S::LANES;
+    }
+}
+
+/// Dot products of up to sixteen rows of `lhs` with the column `rhs`, one a virtual lane; lanes
+/// past `rows` hold anything.
+///
+/// # Safety
+/// `0 < rows <= BLOCK`; `rows` x `k` elements at `lhs` and `k` at `rhs` are valid for reading.
+#[inline(always)]
+unsafe fn dots<S: Simd>(s: S, lhs: Source, rows: usize, k: usize, rhs: Source) -> S::Block {
+    let mut acc = [s.splat_block(0.0); BLOCK];
+    // SAFETY: by the caller's word; each branch has checked the stride that its function asks for.
+    unsafe {
+        if lhs.col == 1 && (rhs.row == 1 || k == 1) {
+            if rows == 1 {
+                let [first, ..] = &mut acc;
+                dot_rows(s, lhs, rows, k, rhs.ptr, core::array::from_mut(first));
+            } else if S::REGISTERS >= 32 {
+                let (groups, _) = acc.as_chunks_mut::<8>();
+                dot_groups(s, lhs, rows, k, rhs.ptr, groups);
+            } else {
+                let (groups, _) = acc.as_chunks_mut::<4>();
+                dot_groups(s, lhs, rows, k, rhs.ptr, groups);
+            }
+            s.sum_blocks(&acc)
+        } else if lhs.row == 1 {
+            let mut sums = s.splat_block(0.0);
+            let mut done = 0;
+            for sum in sums.as_mut() {
+                if done < rows {
+                    let lanes = if rows - done < S::LANES { rows - done } else { S::LANES };
+                    *sum = dot_columns(s, lhs.at(done, 0).ptr, lhs.col, lanes, k, rhs);
+                }
+                done += S::LANES;
+            }
+            sums
+        } else {
+            for (row, acc) in acc.iter_mut().take(rows).enumerate() {
+                *acc = dot_strided(s, lhs.at(row, 0), k, rhs);
+            }
+            s.sum_blocks(&acc)
+        }
+    }
+}
+
+/// [`dot_rows`] for groups of rows below one another, as many as have rows.
+///
+/// # Safety
+/// As for [`dots`], with contiguous rows and a contiguous column.
+#[inline(always)]
+unsafe fn dot_groups<S: Simd, const N: usize>(
+    s: S,
+    lhs: Source,
+    rows: usize,
+    k: usize,
+    rhs: *const f32,
+    groups: &mut [[S::Block; N]],
+) {
+    let mut row = 0;
+    for acc in groups {
+        if row < rows {
+            // SAFETY: the rows from `row < rows` on.
+            unsafe { dot_rows(s, lhs.at(row, 0), rows - row, k, rhs, acc) };
+        }
+        row += N;
     }
 }
 
@@ -124,44 +173,48 @@ fn add_products<S: Simd>(s: S, acc: &mut S::Block, a: S::Block, b: S::Block) {
     }
 }
 
-/// `N` rows with contiguous elements by a contiguous column.
+/// Products of up to `N` rows with contiguous elements and a contiguous column, by virtual lanes;
+/// rows past `rows` repeat the last.
 ///
 /// # Safety
-/// `N` rows of `k` elements at `lhs` and `k` at `rhs` are valid for reading.
+/// `rows > 0` rows of `k` elements at `lhs` and `k` at `rhs` are valid for reading.
 #[inline(always)]
 unsafe fn dot_rows<S: Simd, const N: usize>(
     s: S,
     lhs: Source,
+    rows: usize,
     k: usize,
     rhs: *const f32,
-    sums: &mut [f32; N],
+    acc: &mut [S::Block; N],
 ) {
-    let mut acc = [s.splat_block(0.0); N];
+    let mut row = [lhs.ptr; N];
+    for (i, row) in row.iter_mut().enumerate() {
+        *row = lhs.at(if i < rows { i } else { rows - 1 }, 0).ptr;
+    }
+    let mut sums = [s.splat_block(0.0); N];
     let whole = k - k % BLOCK;
     let mut p = 0;
     while p < whole {
-        // SAFETY: p + BLOCK <= k, in the column and in each of the N rows.
+        // SAFETY: p + BLOCK <= k, in the column and in each row.
         unsafe {
             let b = s.load_block(&*rhs.add(p).cast());
-            for (i, acc) in acc.iter_mut().enumerate() {
-                add_products(s, acc, s.load_block(&*lhs.at(i, p).ptr.cast()), b);
+            for (sum, row) in sums.iter_mut().zip(row) {
+                add_products(s, sum, s.load_block(&*row.add(p).cast()), b);
             }
         }
         p += BLOCK;
     }
     if whole < k {
-        // SAFETY: k - whole elements are left, in the column and in each of the N rows.
+        // SAFETY: k - whole elements are left, in the column and in each row.
         unsafe {
             let tail = |ptr| s.load_block_tail(core::slice::from_raw_parts(ptr, k - whole), 0.0);
             let b = tail(rhs.add(whole));
-            for (i, acc) in acc.iter_mut().enumerate() {
-                add_products(s, acc, tail(lhs.at(i, whole).ptr), b);
+            for (sum, row) in sums.iter_mut().zip(row) {
+                add_products(s, sum, tail(row.add(whole)), b);
             }
         }
     }
-    for (sum, acc) in sums.iter_mut().zip(acc) {
-        *sum = s.sum_block(acc);
-    }
+    *acc = sums;
 }
 
 /// `lanes` rows whose columns are contiguous, `stride` apart.
@@ -206,12 +259,12 @@ unsafe fn dot_columns<S: Simd>(
     acc[0]
 }
 
-/// One row with any strides.
+/// Products of one row with any strides, by virtual lanes.
 ///
 /// # Safety
 /// `k` elements of the row at `lhs` and of `rhs` are valid for reading.
 #[inline(always)]
-unsafe fn dot_strided<S: Simd>(s: S, lhs: Source, k: usize, rhs: Source) -> f32 {
+unsafe fn dot_strided<S: Simd>(s: S, lhs: Source, k: usize, rhs: Source) -> S::Block {
     let mut acc = s.splat_block(0.0);
     let mut p = 0;
     while p < k {
@@ -223,5 +276,5 @@ unsafe fn dot_strided<S: Simd>(s: S, lhs: Source, k: usize, rhs: Source) -> f32 
         add_products(s, &mut acc, s.load_block(&a), s.load_block(&b));
         p = p.saturating_add(BLOCK);
     }
-    s.sum_block(acc)
+    acc
 }

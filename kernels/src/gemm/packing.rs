@@ -153,10 +153,33 @@ impl Kernel for PackLhs {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { lhs, tiles, mr, k, dst } = self;
+        if lhs.row == 1 && mr <= S::LANES {
+            // Column by column: the rows of all tiles lie side by side in it. A whole register is
+            // stored for mr values; what it writes too much is the next column's of the same tile,
+            // which comes later, and near the end of a tile it is not written.
+            for p in 0..k {
+                let whole = (k - p) * mr >= S::LANES;
+                for tile in 0..tiles {
+                    // SAFETY: mr rows in column p of `lhs`, contiguous, become mr values in `dst`,
+                    // with those after them in the same tile if `whole`. The caller of `pack_lhs`
+                    // vouches for both.
+                    unsafe {
+                        let rows = s.load_ptr_first(lhs.at(tile * mr, p).ptr, mr);
+                        let dst = dst.wrapping_add((tile * k + p) * mr);
+                        if whole {
+                            s.store_ptr(rows, dst);
+                        } else {
+                            s.store_ptr_first(rows, dst, mr);
+                        }
+                    }
+                }
+            }
+            return;
+        }
         for tile in 0..tiles {
             let lhs = lhs.at(tile * mr, 0);
             let dst = dst.wrapping_add(tile * mr * k);
-            if mr > S::LANES || lhs.row != 1 && lhs.col != 1 {
+            if mr > S::LANES || lhs.col != 1 {
                 for p in 0..k {
                     for i in 0..mr {
                         // SAFETY: row tile * mr + i and column p are in `lhs`, their place in `dst`
@@ -171,22 +194,11 @@ impl Kernel for PackLhs {
             let mut p = 0;
             while p < k {
                 let steps = if k - p < S::LANES { k - p } else { S::LANES };
-                if lhs.row == 1 {
-                    for p in p..p + steps {
-                        // SAFETY: mr rows in column p of `lhs`, contiguous; LANES values in `dst`
-                        // or its slack. The caller of `pack_lhs` vouches for both.
-                        unsafe {
-                            let rows = s.load_ptr_first(lhs.at(0, p).ptr, mr);
-                            s.store_ptr(rows, dst.wrapping_add(p * mr));
-                        }
-                    }
-                } else {
-                    // SAFETY: mr rows of `steps` contiguous values of `lhs`; `steps` rows of LANES
-                    // values in `dst` or its slack. The caller of `pack_lhs` vouches for both.
-                    unsafe {
-                        let (src, dst) = (lhs.at(0, p).ptr, dst.wrapping_add(p * mr));
-                        s.transpose_ptr(src, lhs.row, mr, steps, dst, mr);
-                    }
+                // SAFETY: mr rows of `steps` contiguous values of `lhs`; `steps` rows of LANES
+                // values in `dst` or its slack. The caller of `pack_lhs` vouches for both.
+                unsafe {
+                    let (src, dst) = (lhs.at(0, p).ptr, dst.wrapping_add(p * mr));
+                    s.transpose_ptr(src, lhs.row, mr, steps, dst, mr);
                 }
                 p += S::LANES;
             }

@@ -337,6 +337,36 @@ impl Simd for Avx2Fma {
         self.sum_lanes(self.add(v[0], v[1]))
     }
     #[inline(always)]
+    fn sum_blocks(self, v: &[[__m256; 2]; BLOCK]) -> [__m256; 2] {
+        // Each round adds the halves of what is left of two rows and puts the sums side by side:
+        // the tree of `sum_block` on eight rows at a time.
+        let mut sums = [self.splat(0.0); 2];
+        for (g, sum) in sums.iter_mut().enumerate() {
+            let mut quads = [self.splat(0.0); 4];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                let (a, b) = (v[8 * g + i], v[8 * g + i + 4]);
+                let (a, b) = (self.add(a[0], a[1]), self.add(b[0], b[1]));
+                *quad = proven!(_mm256_add_ps(
+                    _mm256_permute2f128_ps::<0x20>(a, b),
+                    _mm256_permute2f128_ps::<0x31>(a, b)
+                ));
+            }
+            // Half h of quads[i] is left of row 4 h + i.
+            let halves = [[quads[0], quads[1]], [quads[2], quads[3]]].map(|[a, b]| {
+                proven!(_mm256_add_ps(
+                    _mm256_shuffle_ps::<0x44>(a, b),
+                    _mm256_shuffle_ps::<0xee>(a, b)
+                ))
+            });
+            let [a, b] = halves;
+            *sum = proven!(_mm256_add_ps(
+                _mm256_shuffle_ps::<0x88>(a, b),
+                _mm256_shuffle_ps::<0xdd>(a, b)
+            ));
+        }
+        sums
+    }
+    #[inline(always)]
     fn max_block(self, v: [__m256; 2]) -> f32 {
         self.max_lanes(self.max(v[0], v[1]))
     }
