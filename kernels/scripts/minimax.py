@@ -22,7 +22,7 @@ import sys
 
 from mpmath import (
     cos, erf, erfc, exp, expm1, floor, frexp, ldexp, ln, log, log1p, lu_solve, matrix, mp, mpf, nint,
-    pi, sqrt,
+    pi, sqrt, tanh,
 )
 
 mp.dps = 60
@@ -181,6 +181,20 @@ SPECS = {
         "weight": lambda r: mpf(2) ** -r,
         "interval": (-mpf(1) / 2, mpf(1) / 2),
         "degree": 4,
+    },
+    # tanh(x) = x + x^3 P(x^2) for |x| < 11/16
+    "tanh_near": {
+        "target": lambda z: (tanh(sqrt(z)) / sqrt(z) - 1) / z,
+        "weight": lambda z: z * sqrt(z) / tanh(sqrt(z)),
+        "interval": (mpf("1e-8"), (mpf(11) / 16) ** 2),
+        "degree": 4,
+    },
+    # 2^r, for tanh
+    "exp2_tanh": {
+        "target": lambda r: mpf(2) ** r,
+        "weight": lambda r: mpf(2) ** -r,
+        "interval": (-mpf("0.5001"), mpf("0.5001")),
+        "degree": 6,
     },
     # Mills' ratio: Phi(-a) = exp(-a^2/2) P(q) / (a + k), q = (a - k) / (a + k)
     "gelu": {

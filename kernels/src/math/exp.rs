@@ -23,10 +23,19 @@
 use super::{Function, MAGIC, horner};
 use crate::simd::Simd;
 
+/// Bias of the exponent for a power of two down to 2^-162, as exp(x) has it where it underflows: the
+/// power is 2^64 times too large, and [`UNIT`] takes that back in a last product that rounds once.
+pub(super) const BIAS: u8 = 191;
+/// 2^-64
+pub(super) const UNIT: f32 = 5.421_010_9e-20;
+
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 
 /// q of degree 4, lowest power first.
 const Q: [f32; 5] = [0.49999997, 0.16666539, 0.041667756, 0.008367127, 0.001383558];
+
+/// q(-r)
+const Q_MIRRORED: [f32; 5] = [Q[0], -Q[1], Q[2], -Q[3], Q[4]];
 
 /// q of degree 5, for `exp_m1`.
 const Q_M1: [f32; 6] = [0.5, 0.16666636, 0.04166651, 0.008341601, 0.0013931962, 0.00015242337];
@@ -69,6 +78,17 @@ pub(super) fn reduce<S: Simd, const BIAS: u8>(s: S, x: S::F32) -> Reduced<S> {
     let (high, low) = ln_2::<S>();
     let r_high = s.neg_mul_add(n, s.splat(high), x);
     Reduced { n, biased, r: s.neg_mul_add(n, s.splat(low), r_high), r_low: s.splat(0.0) }
+}
+
+/// exp(-x) = 2^n·(1 - m): the float whose low bits hold n plus `BIAS`, and m.
+#[inline(always)]
+pub(super) fn mirrored<S: Simd, const BIAS: u8>(s: S, x: S::F32) -> (S::F32, S::F32) {
+    let magic = s.splat(MAGIC + f32::from(BIAS));
+    let biased = s.neg_mul_add(x, s.splat(LOG2_E), magic);
+    let n = s.sub(biased, magic);
+    let (high, low) = ln_2::<S>();
+    let r = s.mul_add(n, s.splat(low), s.mul_add(n, s.splat(high), x));
+    (biased, s.neg_mul_add(horner(s, r, Q_MIRRORED), s.mul(r, r), r))
 }
 
 /// As [`reduce`], with the rounding error of r in [`Reduced::r_low`].

@@ -19,8 +19,7 @@
 //!
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
-use super::exp::{Reduced, power, reduce, tail};
-use super::sigmoid::{BIAS, UNIT};
+use super::exp::{BIAS, Reduced, UNIT, power, reduce, tail};
 use super::{Function, horner};
 use crate::simd::Simd;
 
@@ -100,15 +99,12 @@ fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
     }
 }
 
-/// max(x, 0) - a·Φ(-a), with the sign of x.
+/// max(x, -0) - a·Φ(-a): from the -0 on, an underflow keeps the sign of x.
 #[inline(always)]
 fn value<S: Simd>(s: S, x: S::F32, parts: &Parts<S>) -> S::F32 {
     let Parts { power, p, product, product_low, .. } = *parts;
     let mantissa = s.add(product, s.mul_add(product, p, product_low));
-    let tail = s.mul(s.mul(mantissa, power), s.splat(UNIT));
-    let value = s.sub(s.max(s.splat(0.0), x), tail);
-    let sign = s.and_i32(s.to_bits(x), s.splat_i32(i32::MIN));
-    s.from_bits(s.or_i32(s.to_bits(value), sign))
+    s.neg_mul_add(s.mul(mantissa, power), s.splat(UNIT), s.max(s.splat(-0.0), x))
 }
 
 /// `x · Φ(x)`.

@@ -1,66 +1,61 @@
 //! The logistic function σ(x) = 1 / (1 + exp(-x)), and silu, x·σ(x).
 //!
-//! Everything follows from the left half, where nothing overflows. With a = |x| and e = exp(-a),
-//! σ(-a) = e / (1 + e), σ(a) = 1 - σ(-a), and silu(x) = max(x, 0) - a·σ(-a) for either sign.
+//! With exp(-x) = 2^n·(1 - m) and c = 2^n, the quotient is y = 1 / (1 + c·(1 - m)), first from sums
+//! that are rounded. What it leaves, 1 - y·(1 + c·(1 - m)), is then had almost exactly as
+//! ((1 - u) - y) + u·m with u = y·c, a product by a power of two: for large c, u is close to 1 and
+//! the first difference exact; for small c the second is. The corrected quotient is y plus y times that.
+//! It needs no fused multiply-add.
 //!
-//! e is kept as 2^n·(1 + p): the quotient is formed without the power of two, which is
-//! multiplied in last, so that subnormal results are rounded once. The quotient y of
-//! (1 + p) / (1 + e) is corrected by its remainder, in which the rounding errors of both sums are
-//! known (fast two-sum): y + remainder / (1 + e). There 1 / (1 + e) is 1 - 2^n·y, so that one division
-//! does.
-//! Without FMA the remainder of the quotient cannot be had, and only the errors of the sums are used.
+//! c reaches 2^159. So c and the first 1 carry a factor 2^-32, whose inverse y then carries: all that
+//! is summed stays normal, and the last product rounds a subnormal result once.
+//!
+//! silu is the same y times x, before the factor 2^-32. Its derivative is σ + x·σ·(1 - σ), with 1 - σ
+//! as u·(1 - m), which does not cancel.
 //!
 //! **Special values.** σ(-∞) = 0, σ(+∞) = 1; silu(-∞) = -0 (the limit), silu(±0) = ±0.
 //!
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
 use super::Function;
-use super::exp::{Reduced, power, reduce, tail};
+use super::exp::{mirrored, power};
 use crate::simd::Simd;
 
-/// exp(-a) and σ(-a) for a >= 0, as `mantissa · power · UNIT`.
-#[derive(Clone, Copy)]
-pub(super) struct Left<S: Simd> {
-    /// 2^(n + 64)
-    power: S::F32,
-    /// σ(-a) / 2^n
-    mantissa: S::F32,
+/// The bias of the exponent less 32.
+const BIAS: u8 = 95;
+/// 2^-32
+const UNIT: f32 = 1.0 / 4_294_967_296.0;
+/// Here x·σ(x) is less than half the least subnormal, and c·2^-32 just finite.
+const LEAST: f32 = -110.0;
+/// From here on silu is x; times 2^32 this is finite.
+const LARGE: f32 = 3e28;
+
+/// σ(x) and 1 - σ(x).
+struct Logistic<S: Simd> {
+    /// σ(x) / UNIT
+    scaled: S::F32,
+    /// u and m of the [module](self): u·(1 - m) is 1 - σ(x).
+    u: S::F32,
+    m: S::F32,
 }
 
-/// 2^-64: n reaches from -162 to 0, so that 2^(n + 64) is always normal.
-pub(super) const UNIT: f32 = 5.421_010_9e-20;
-/// 64 plus the bias of the exponent.
-pub(super) const BIAS: u8 = 191;
-
-/// σ(-a) from `minus_a`, which is -a.
+/// For x from [`LEAST`].
 #[inline(always)]
-fn left<S: Simd>(s: S, minus_a: S::F32) -> Left<S> {
+fn logistic<S: Simd>(s: S, x: S::F32) -> Logistic<S> {
     let one = s.splat(1.0);
-    let Reduced { biased, r, .. } = reduce::<S, BIAS>(s, s.max(s.splat(-112.0), minus_a));
-    let power = power(s, biased);
-    let p = s.mul_add(tail(s, r), s.mul(r, r), r);
-    let numerator = s.add(one, p);
-    let numerator_low = s.sub(p, s.sub(numerator, one));
-    let c = s.mul(power, s.splat(UNIT));
-    let denominator = s.mul_add(c, numerator, one);
-    let denominator_low = s.mul_add(c, numerator, s.sub(one, denominator));
-    let y = s.div(numerator, denominator);
-    let remainder = if S::FUSED {
-        s.add(s.neg_mul_add(y, denominator, numerator), numerator_low)
-    } else {
-        numerator_low
-    };
-    let remainder = s.neg_mul_add(y, denominator_low, remainder);
-    let reciprocal = s.neg_mul_add(y, c, one);
-    Left { power, mantissa: s.mul_add(remainder, reciprocal, y) }
+    let unit = s.splat(UNIT);
+    // σ is 1 in f32 from 17.4 on.
+    let (biased, m) = mirrored::<S, BIAS>(s, s.min(s.splat(64.0), x));
+    let c = power(s, biased);
+    let y = s.div(one, s.mul_add(c, s.sub(one, m), unit));
+    let u = s.mul(y, c);
+    let rest = s.mul_add(u, m, s.neg_mul_add(y, unit, s.sub(one, u)));
+    Logistic { scaled: s.mul_add(y, rest, y), u, m }
 }
 
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let Left { power, mantissa } = left(s, s.neg(s.abs(x)));
-    let y = s.mul(s.mul(mantissa, power), s.splat(UNIT));
-    s.select(s.lt(x, s.splat(0.0)), y, s.sub(s.splat(1.0), y))
+    s.mul(logistic(s, s.max(s.splat(LEAST), x)).scaled, s.splat(UNIT))
 }
 
 /// `x · sigmoid(x)`.
@@ -69,22 +64,16 @@ pub(crate) fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     silu_with_derivative(s, x).0
 }
 
-/// `x · sigmoid(x)` and its derivative, `σ·(1 + x·(1 - σ))`.
+/// `x · sigmoid(x)` and its derivative, `σ + x·σ·(1 - σ)`.
 #[inline(always)]
 pub(crate) fn silu_with_derivative<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
-    let one = s.splat(1.0);
-    let zero = s.splat(0.0);
-    // Past 112 the product is 0; infinity must not meet it.
-    let a = s.min(s.splat(112.0), s.abs(x));
-    let Left { power, mantissa } = left(s, s.neg(a));
-    let y = s.mul(s.mul(s.mul(mantissa, a), power), s.splat(UNIT));
-    let value = s.sub(s.max(zero, x), y);
-    let sign = s.and_i32(s.to_bits(x), s.splat_i32(i32::MIN));
-    let value = s.from_bits(s.or_i32(s.to_bits(value), sign));
-    let sigma = s.mul(s.mul(mantissa, power), s.splat(UNIT));
-    // At -a: σ - a·σ·(1 - σ); at +a: one minus that.
-    let slope = s.neg_mul_add(y, s.sub(one, sigma), sigma);
-    (value, s.select(s.lt(x, zero), slope, s.sub(one, slope)))
+    let unit = s.splat(UNIT);
+    let large = s.splat(LARGE);
+    let clamped = s.min(large, s.max(s.splat(LEAST), x));
+    let Logistic { scaled, u, m } = logistic(s, clamped);
+    let value = s.mul(s.mul(scaled, clamped), unit);
+    let slope = s.mul_add(value, s.neg_mul_add(u, m, u), s.mul(scaled, unit));
+    (s.select(s.lt(large, x), x, value), slope)
 }
 
 /// [`sigmoid`] of each element.

@@ -11,9 +11,8 @@
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
 use super::Function;
-use super::exp::{Reduced, power, reduce, tail as exp_tail};
+use super::exp::{BIAS, Reduced, UNIT, power, reduce, tail as exp_tail};
 use super::ln::tail as ln_tail;
-use super::sigmoid::{BIAS, UNIT};
 use crate::simd::Simd;
 
 /// `ln(1 + exp(x))`.

@@ -1,42 +1,42 @@
-//! tanh(x) = -t / (2 + t) with t = exp(-2|x|) - 1, and the sign of x.
+//! tanh(x), odd.
 //!
-//! t is summed as in `exp_m1`, and kept as the pair of its f32 and what that lacks. The quotient is
-//! corrected by its remainder, to which the low parts of t and of 2 + t add; the factor 1 / (2 + t)
-//! that the correction needs is (1 + tanh|x|) / 2, so that one division does. Near 0 the formula
-//! tends to x itself: a separate polynomial there is not needed.
-//! Without FMA the remainder of the quotient cannot be had, and only the low parts are used.
+//! Below |x| = 11/16: x + x³·p(x²). Above: 1 - 2 / (1 + exp(2|x|)), where the quotient is at most 0.41,
+//! so that its few roundings weigh little. The exponential is 2^(n + r) with n + r = |x|·2·log2 e: with FMA r
+//! has but one rounding. Both halves are computed and one is chosen. The coefficients are found by
+//! `scripts/minimax.py` (`tanh_near`, `exp2_tanh`).
 //!
 //! **Special values**: ±1 at ±∞; ±0 and subnormal x come back unchanged.
 //!
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
-use super::Function;
-use super::exp::{Reduced, power, reduce_exactly, tail};
+use super::exp::power;
+use super::{Function, MAGIC, horner};
 use crate::simd::Simd;
+
+/// p, lowest power of x² first.
+const NEAR: [f32; 5] = [-0.33333212, 0.13329625, -0.05359535, 0.020192731, -0.0052335914];
+/// 2^r for |r| <= 1/2, lowest power first.
+const EXP2: [f32; 7] =
+    [1.0, 0.69314724, 0.24022655, 0.055502728, 0.009617065, 0.0013417745, 0.00015823929];
 
 /// `tanh(x)`.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let half = s.splat(0.5);
-    let two = s.splat(2.0);
     // tanh is 1 in f32 from 9.02 on.
-    let argument = s.max(s.splat(-20.0), s.mul(s.splat(-2.0), s.abs(x)));
-    let Reduced { biased, r, r_low, .. } = reduce_exactly::<S, 127>(s, argument);
-    let c = power(s, biased);
-    let hole = s.sub(s.splat(1.0), c);
-    let dominant = s.mul(c, r);
-    let sum = s.sub(dominant, hole);
-    let sum_low = s.sub(dominant, s.add(sum, hole));
-    let small = s.mul_add(c, s.mul_add(tail(s, r), s.mul(r, r), r_low), sum_low);
-    let t = s.add(sum, small);
-    let t_low = s.sub(small, s.sub(t, sum));
-    let denominator = s.add(two, t);
-    let denominator_low = s.add(s.sub(t, s.sub(denominator, two)), t_low);
-    let y = s.div(t, denominator);
-    let remainder = if S::FUSED { s.add(s.neg_mul_add(y, denominator, t), t_low) } else { t_low };
-    let remainder = s.neg_mul_add(y, denominator_low, remainder);
-    let reciprocal = s.neg_mul_add(half, y, half);
-    s.copysign(s.mul_add(remainder, reciprocal, y), x)
+    let a = s.min(s.splat(16.0), s.abs(x));
+    let square = s.mul(a, a);
+    let near = s.mul_add(s.mul(square, a), horner(s, square, NEAR), a);
+    // Half of 1 + exp(2a), by a bias one less.
+    let scale = s.splat(2.0 * core::f32::consts::LOG2_E);
+    let magic = s.splat(MAGIC + 126.0);
+    let biased = s.mul_add(a, scale, magic);
+    let r = s.mul_add(a, scale, s.sub(magic, biased));
+    let denominator = s.mul_add(horner(s, r, EXP2), power(s, biased), s.splat(0.5));
+    let one = s.splat(1.0);
+    let far = s.sub(one, s.div(one, denominator));
+    let y = s.select(s.lt(a, s.splat(0.6875)), near, far);
+    let sign = s.and_i32(s.to_bits(x), s.splat_i32(i32::MIN));
+    s.from_bits(s.or_i32(s.to_bits(y), sign))
 }
 
 /// [`tanh`] of each element.
