@@ -222,9 +222,29 @@ fn special_values_and_kinks() {
         (Activation::Elu(2.0), &[(-inf, -2.0, 0.0), (0.0, 0.0, 2.0), (inf, inf, 1.0)]),
         (Activation::Sigmoid, &[(-inf, 0.0, 0.0), (0.0, 0.5, 0.25), (inf, 1.0, 0.0)]),
         (Activation::Tanh, &[(-inf, -1.0, 0.0), (-0.0, -0.0, 1.0), (inf, 1.0, 0.0)]),
-        (Activation::Gelu, &[(-inf, -0.0, 0.0), (0.0, 0.0, 0.5), (inf, inf, 1.0)]),
-        (Activation::Silu, &[(-inf, -0.0, 0.0), (0.0, 0.0, 0.5), (inf, inf, 1.0)]),
-        (Activation::Softplus, &[(-inf, 0.0, 0.0), (inf, inf, 1.0)]),
+        (
+            Activation::Gelu,
+            &[
+                (-inf, -0.0, 0.0),
+                (-1e30, -0.0, 0.0),
+                (0.0, 0.0, 0.5),
+                (1e20, 1e20, 1.0),
+                (1e30, 1e30, 1.0),
+                (inf, inf, 1.0),
+            ],
+        ),
+        (
+            Activation::Silu,
+            &[
+                (-inf, -0.0, 0.0),
+                (-1e30, -0.0, 0.0),
+                (0.0, 0.0, 0.5),
+                (1e20, 1e20, 1.0),
+                (1e30, 1e30, 1.0),
+                (inf, inf, 1.0),
+            ],
+        ),
+        (Activation::Softplus, &[(-inf, 0.0, 0.0), (1e20, 1e20, 1.0), (inf, inf, 1.0)]),
     ];
     for level in Level::available() {
         for (activation, cases) in cases {

@@ -72,7 +72,9 @@ pub(crate) fn silu_with_derivative<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32)
     let clamped = s.min(large, s.max(s.splat(LEAST), x));
     let Logistic { scaled, u, m } = logistic(s, clamped);
     let value = s.mul(s.mul(scaled, clamped), unit);
-    let slope = s.mul_add(value, s.neg_mul_add(u, m, u), s.mul(scaled, unit));
+    // 1 - σ stays where it is from 64 on, so that x must too.
+    let bounded = s.min(s.splat(64.0), value);
+    let slope = s.mul_add(bounded, s.neg_mul_add(u, m, u), s.mul(scaled, unit));
     (s.select(s.lt(large, x), x, value), slope)
 }
 
