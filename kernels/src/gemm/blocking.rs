@@ -13,6 +13,9 @@
 //! there is but one, each panel takes the place of the one before: products of few rows ask for
 //! little scratch.
 //!
+//! A tall C of few columns would leave lanes empty. Where A is transposed its columns fill them:
+//! such a C is computed as its transpose, each element by the same chain.
+//!
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
 
@@ -40,6 +43,11 @@ const ALIAS: usize = 512;
 const PACK_MIN_ROWS: usize = 48;
 const PACK_MIN_COLS: usize = 128;
 const PACK_MIN_K: usize = 128;
+
+/// C of at most so many columns and at least so many rows is computed as its transpose where the
+/// columns of A are contiguous.
+const NARROW_COLS: usize = 12;
+const NARROW_ROWS: usize = 32;
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -119,6 +127,12 @@ fn aliases(stride: usize) -> bool {
     stride >= ALIAS && stride.is_multiple_of(ALIAS)
 }
 
+/// Whether the product may be computed as its transpose: nothing follows that belongs to a column.
+#[inline(always)]
+fn turns(problem: &Problem) -> bool {
+    problem.finish.bias.is_null() && matches!(problem.after, After::None)
+}
+
 /// Computes the product.
 ///
 /// # Safety
@@ -128,6 +142,21 @@ fn aliases(stride: usize) -> bool {
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
     let Problem { m, n, k, kc, split, lhs, rhs, .. } = *problem;
+    if n <= NARROW_COLS && lhs.row == 1 && m >= NARROW_ROWS && turns(problem) {
+        // C^T = B^T A^T: registers full of a column of A instead of half full of a row of B.
+        let turned = Problem {
+            m: n,
+            n: m,
+            lhs: rhs.t(),
+            rhs: lhs.t(),
+            out_row: problem.out_col,
+            out_col: problem.out_row,
+            ..*problem
+        };
+        let panels = Deal::new(m.div_ceil(S::LANES), panel_limit::<S>(split));
+        s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
+        return;
+    }
     let pack_lhs = lhs_scratch(m, n, k) > 0 && (aliases(lhs.row) || aliases(lhs.col));
     let pack_rhs =
         n > 1 && (rhs.col != 1 || aliases(rhs.row) && m >= PACK_MIN_ROWS && k >= PACK_MIN_K);
