@@ -57,11 +57,8 @@ impl Bench {
         let mut state = OptimizerState { values: &mut values, steps: 0 };
         let mut buffer = vec![0.0; mlp.workspace_len(self.rows, executor.threads())];
         let mut workspace = Workspace::new(&mlp, self.rows, &mut buffer).unwrap();
-        let batch = Batch {
-            features: &self.features,
-            targets: &self.targets,
-            weights: Weights::default(),
-        };
+        let batch =
+            Batch { features: &self.features, targets: &self.targets, weights: Weights::default() };
         bencher.iter(|| {
             let loss =
                 mlp.step(executor, &self.options, batch, &mut params, &mut state, &mut workspace);
@@ -74,7 +71,12 @@ fn train(criterion: &mut Criterion) {
     for (name, sizes, rows, loss) in [
         ("30-32-16-1 batch 32", &[30, 32, 16, 1][..], 32, Loss::BinaryCrossEntropy),
         ("784-512-256-10 batch 128", &[784, 512, 256, 10], 128, Loss::CategoricalCrossEntropy),
-        ("784-2048-2048-10 batch 1024", &[784, 2048, 2048, 10], 1024, Loss::CategoricalCrossEntropy),
+        (
+            "784-2048-2048-10 batch 1024",
+            &[784, 2048, 2048, 10],
+            1024,
+            Loss::CategoricalCrossEntropy,
+        ),
     ] {
         let mut group = criterion.benchmark_group(format!("train {name}"));
         group.throughput(Throughput::Elements(rows as u64)).sample_size(10);
