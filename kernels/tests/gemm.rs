@@ -446,7 +446,9 @@ fn factors_whose_elements_share_a_place() {
 #[test]
 fn strides_do_not_change_the_bits() {
     let mut r = Random(6);
-    for (m, n, k) in [(1, 19, 33), (37, 1, 35), (3, 16, 18), (33, 34, 600), (70, 131, 20)] {
+    for (m, n, k) in
+        [(1, 19, 33), (37, 1, 35), (3, 16, 18), (33, 34, 600), (70, 131, 20), (70, 10, 520)]
+    {
         let plain = Case::new(m, n, k, [Layout::Rows; 3], Kind::None, r.next());
         for level in Level::available() {
             let expected = plain.run(level);

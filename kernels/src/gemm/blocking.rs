@@ -366,7 +366,12 @@ unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
 /// Vectors in the widest panel.
 #[inline(always)]
 fn panel_limit<S: Simd>(split: bool) -> usize {
-    if split { if S::REGISTERS >= 16 { 3 } else { 1 } } else { max_vectors(S::REGISTERS) }
+    match (split, S::REGISTERS) {
+        (false, registers) => max_vectors(registers),
+        (true, 32..) => 4,
+        (true, 16..) => 3,
+        (true, _) => 1,
+    }
 }
 
 /// Rows of the highest tile of so many vectors.

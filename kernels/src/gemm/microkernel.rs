@@ -22,6 +22,8 @@ pub(super) const SPLIT: usize = 4;
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
 const PREFETCH_K: usize = 128;
+/// Rows of B to fetch ahead where no tile reads them again: B then comes from afar.
+const AHEAD: usize = 24;
 /// f32 in a cache line.
 const LINE: usize = 16;
 
@@ -60,7 +62,7 @@ pub(super) const fn max_rows(registers: usize, vectors: usize) -> usize {
 pub(super) const fn max_split_rows(registers: usize, vectors: usize) -> usize {
     match (registers, vectors) {
         (16.., 1) => 3,
-        (_, 1) | (16.., 2 | 3) => 1,
+        (_, 1) | (16.., 2 | 3) | (32.., 4) => 1,
         _ => 0,
     }
 }
@@ -170,7 +172,7 @@ pub(super) unsafe fn run_strip<S: Simd>(
         };
     }
     if split {
-        pick!(4, max_split_rows: 1 x [1 2 3] 2 x [1] 3 x [1]);
+        pick!(4, max_split_rows: 1 x [1 2 3] 2 x [1] 3 x [1] 4 x [1]);
     } else {
         pick!(1, max_rows:
             1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
@@ -212,9 +214,15 @@ unsafe fn strip<
 #[inline(always)]
 fn prefetch_tile<S: Simd, const MR: usize, const NV: usize>(s: S, out: *const f32, stride: usize) {
     for i in 0..MR {
-        for line in 0..(NV * S::LANES).div_ceil(LINE) {
-            s.prefetch(out.wrapping_add(i * stride + line * LINE));
-        }
+        prefetch_row::<S, NV>(s, out.wrapping_add(i * stride));
+    }
+}
+
+/// Asks for the cache lines of `NV` vectors.
+#[inline(always)]
+fn prefetch_row<S: Simd, const NV: usize>(s: S, row: *const f32) {
+    for line in 0..(NV * S::LANES).div_ceil(LINE) {
+        s.prefetch(row.wrapping_add(line * LINE));
     }
 }
 
@@ -271,6 +279,9 @@ unsafe fn accumulate<
             if chain < left {
                 // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the strip.
                 let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
+                if CHAINS == SPLIT && k >= PREFETCH_K {
+                    prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
+                }
                 for (i, acc) in acc.iter_mut().enumerate() {
                     // SAFETY: as above; i < MR.
                     let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };

@@ -1,0 +1,153 @@
+//! The matrix product beside its peers: one table of GFLOP/s, share of the FMA peak, ratio to the
+//! best peer.
+//!
+//! Contestants take turns on every shape. Those in Rust share this process and its rayon pool;
+//! each BLAS has a process of its own, because its threads spin after a call. All results are
+//! checked against each other before anything is timed.
+
+mod crates;
+mod library;
+mod product;
+
+use std::io::Write;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use library::Worker;
+use product::{Operands, Product};
+use slimfit_peers::{fma_peak, median};
+
+/// A pause in which the threads of a BLAS stop spinning.
+const REST: Duration = Duration::from_millis(60);
+/// Shortest turn.
+const TURN: f64 = 2e-3;
+
+/// The BLAS that are looked for: flag, kind, the name that the loader knows, and what to set.
+const LIBRARIES: [(&str, &str, &str, &[(&str, &str)]); 4] = [
+    ("OpenBLAS", "--openblas", "", &[]),
+    ("OpenBLAS skx", "--openblas", "", &[("OPENBLAS_CORETYPE", "SKYLAKEX")]),
+    ("oneDNN", "--onednn", "libdnnl.so", &[]),
+    ("BLIS", "--blis", "libblis.so", &[]),
+];
+
+/// Someone who multiplies.
+enum Contestant {
+    Here(crates::Multiply),
+    Worker(Worker),
+}
+
+impl Contestant {
+    /// Seconds a call, over `calls` calls after one that warms the caches.
+    fn turn(&mut self, operands: &mut Operands, calls: u32, threads: usize) -> f64 {
+        match self {
+            Self::Here(multiply) => operands.time(calls, multiply),
+            Self::Worker(worker) => {
+                let seconds = worker.turn(&operands.product, calls);
+                if threads > 1 {
+                    std::thread::sleep(REST);
+                }
+                seconds
+            }
+        }
+    }
+}
+
+fn flag(args: &[String], name: &str) -> Option<String> {
+    args.iter().position(|arg| arg == name).and_then(|i| args.get(i + 1)).cloned()
+}
+
+/// Where the PyPI package scipy-openblas32 keeps its library.
+fn python_openblas() -> Option<String> {
+    const WHERE: &str = "import glob, scipy_openblas32 as s; print(glob.glob(s.get_lib_dir() + '/lib*openblas.so')[0])";
+    let output = Command::new("python3").args(["-c", WHERE]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == "--worker") {
+        return library::work(&args[1..]);
+    }
+    if args.iter().any(|arg| arg == "--help") {
+        println!(
+            "gemm [--threads 1|2|..] [--shape TEXT] [--rounds N] [--openblas|--onednn|--blis PATH]"
+        );
+        return ExitCode::SUCCESS;
+    }
+    let number = |name, default| flag(&args, name).map_or(default, |n| n.parse().expect(name));
+    let (threads, rounds) = (number("--threads", 1), number("--rounds", 25));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    pool.install(|| run(&args, threads, rounds));
+    ExitCode::SUCCESS
+}
+
+fn run(args: &[String], threads: usize, rounds: usize) {
+    let mut contestants: Vec<(String, Contestant)> = crates::all(threads)
+        .into_iter()
+        .map(|(name, multiply)| (name, Contestant::Here(multiply)))
+        .collect();
+    let ours = contestants.iter().filter(|(name, _)| name.starts_with("slimfit")).count();
+    for (name, flag_name, default, environment) in LIBRARIES {
+        let path = flag(args, flag_name).or_else(|| match default {
+            "" => python_openblas(),
+            name => Some(name.to_owned()),
+        });
+        match path.and_then(|path| Worker::start(&path, threads, environment)) {
+            Some(worker) => contestants.push((name.to_owned(), Contestant::Worker(worker))),
+            None => eprintln!("{name}: not found, left out"),
+        }
+    }
+
+    let peak = fma_peak() * threads as f64;
+    println!("FMA peak {peak:.0} GFLOP/s, {threads} thread(s), median of {rounds} turns\n");
+    print!("| shape |");
+    for (name, _) in &contestants {
+        print!(" {name} |");
+    }
+    println!(" of peak | best peer | ratio |");
+    println!("|---|{}", "---:|".repeat(contestants.len() + 3));
+
+    let wanted = flag(args, "--shape").unwrap_or_default();
+    for product in Product::table(threads).into_iter().filter(|p| p.to_string().contains(&wanted)) {
+        let mut operands = Operands::new(product);
+        let calls: Vec<u32> = contestants
+            .iter_mut()
+            .map(|(name, contestant)| {
+                if let Contestant::Here(multiply) = contestant {
+                    operands.check(name, multiply);
+                }
+                let once = contestant.turn(&mut operands, 1, threads);
+                let calls = (TURN / once).clamp(1.0, 1e5) as u32;
+                let each = contestant.turn(&mut operands, calls, threads);
+                (TURN / each).clamp(1.0, 1e6).ceil() as u32
+            })
+            .collect();
+        // What takes long needs fewer turns for a steady median.
+        let rounds = if product.flops() > 2e9 { rounds.div_ceil(3) } else { rounds };
+        let mut times = vec![Vec::with_capacity(rounds); contestants.len()];
+        let mut peaks = Vec::new();
+        for round in 0..rounds {
+            if round % 5 == 0 {
+                peaks.push(fma_peak() * threads as f64);
+            }
+            for (((_, contestant), &calls), times) in
+                contestants.iter_mut().zip(&calls).zip(&mut times)
+            {
+                times.push(contestant.turn(&mut operands, calls, threads));
+            }
+        }
+        let rates: Vec<f64> =
+            times.iter_mut().map(|times| product.flops() / median(times) / 1e9).collect();
+        let (slimfit, peers) = rates.split_at(ours);
+        let (mine, peak) = (slimfit[0], median(&mut peaks));
+        let best = (0..peers.len()).max_by(|&i, &j| peers[i].total_cmp(&peers[j])).expect("a peer");
+        print!("| {product} |");
+        for rate in &rates {
+            print!(" {rate:.1} |");
+        }
+        let (name, ratio) = (&contestants[ours + best].0, mine / peers[best]);
+        println!(" {:.1} % | {name} | {ratio:.2} |", 100.0 * mine / peak);
+        std::io::stdout().flush().expect("standard output");
+    }
+}
+

@@ -1,0 +1,148 @@
+//! The shapes, and the matrices to multiply.
+
+use std::fmt;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// C (m x n) = A (m x k) B (k x n), row-major, A or B stored transposed.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Product {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub lhs_transposed: bool,
+    pub rhs_transposed: bool,
+}
+
+impl Product {
+    fn new(m: usize, n: usize, k: usize) -> Self {
+        Self { m, n, k, lhs_transposed: false, rhs_transposed: false }
+    }
+
+    /// Squares, and what training 30-32-16-1, 784-512-256-10 and 784-2048-2048-10 multiplies:
+    /// forward, gradient of the weights (A transposed), gradient of the input (B transposed).
+    pub fn table(threads: usize) -> Vec<Self> {
+        let square = |n| Self::new(n, n, n);
+        if threads > 1 {
+            return [32, 256, 512, 1024, 2048].map(square).to_vec();
+        }
+        let mut table: Vec<_> =
+            [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048].into_iter().map(square).collect();
+        for (widths, batch) in
+            [(&[30, 32, 16, 1][..], 32), (&[784, 512, 256, 10], 128), (&[784, 2048, 2048, 10], 1024)]
+        {
+            for (layer, pair) in widths.windows(2).enumerate() {
+                let &[inputs, outputs] = pair else { unreachable!("windows of two") };
+                table.push(Self::new(batch, outputs, inputs));
+                table.push(Self { lhs_transposed: true, ..Self::new(inputs, outputs, batch) });
+                if layer > 0 {
+                    table.push(Self { rhs_transposed: true, ..Self::new(batch, inputs, outputs) });
+                }
+            }
+        }
+        table.extend([Self::new(1, 32, 30), Self::new(1, 512, 784)]);
+        table
+    }
+
+    /// Multiplications and additions.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.m as f64 * self.n as f64 * self.k as f64
+    }
+
+    /// Elements from one row of A as it is stored to the next; the same for B.
+    pub fn leading(&self) -> (usize, usize) {
+        let lhs = if self.lhs_transposed { self.m } else { self.k };
+        let rhs = if self.rhs_transposed { self.k } else { self.n };
+        (lhs, rhs)
+    }
+}
+
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.m, self.n, self.k)?;
+        f.write_str(if self.lhs_transposed { " At" } else { "" })?;
+        f.write_str(if self.rhs_transposed { " Bt" } else { "" })
+    }
+}
+
+/// f32 that start at a cache line: nobody is lucky or unlucky with an allocation.
+pub struct Aligned {
+    data: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    fn new(len: usize, value: impl Fn(usize) -> f32) -> Self {
+        let mut data = vec![0.0; len + 16];
+        let start = data.as_ptr().align_offset(64);
+        for (i, x) in data[start..start + len].iter_mut().enumerate() {
+            *x = value(i);
+        }
+        Self { data, start, len }
+    }
+
+    pub fn get(&self) -> &[f32] {
+        &self.data[self.start..self.start + self.len]
+    }
+
+    pub fn get_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
+
+/// The matrices of a product.
+pub struct Operands {
+    pub product: Product,
+    pub lhs: Aligned,
+    pub rhs: Aligned,
+    pub out: Aligned,
+    pub scratch: Aligned,
+}
+
+impl Operands {
+    pub fn new(product: Product) -> Self {
+        let Product { m, n, k, .. } = product;
+        let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0 - 0.5;
+        let threads = rayon::current_num_threads();
+        let scratch = slimfit::parallel::scratch_len(m, n, k, threads);
+        Self {
+            product,
+            lhs: Aligned::new(m * k, value),
+            rhs: Aligned::new(k * n, value),
+            out: Aligned::new(m * n, |_| f32::NAN),
+            scratch: Aligned::new(scratch, |_| 0.0),
+        }
+    }
+
+    /// Seconds a call, over `calls` calls after one that warms the caches.
+    pub fn time(&mut self, calls: u32, multiply: &mut dyn FnMut(&mut Self)) -> f64 {
+        multiply(self);
+        let start = Instant::now();
+        for _ in 0..calls {
+            multiply(black_box(self));
+        }
+        start.elapsed().as_secs_f64() / f64::from(calls)
+    }
+
+    /// Panics if the product is not what a plain loop in f64 makes of some of its elements.
+    pub fn check(&mut self, name: &str, multiply: &mut dyn FnMut(&mut Self)) {
+        self.out.get_mut().fill(f32::NAN);
+        multiply(self);
+        let Product { m, n, k, lhs_transposed, rhs_transposed } = self.product;
+        let (lhs, rhs) = (self.lhs.get(), self.rhs.get());
+        let step = (m * n / 500).max(1);
+        for at in (0..m * n).step_by(step) {
+            let (i, j) = (at / n, at % n);
+            let terms = (0..k).map(|p| {
+                let a = lhs[if lhs_transposed { p * m + i } else { i * k + p }];
+                let b = rhs[if rhs_transposed { j * k + p } else { p * n + j }];
+                f64::from(a) * f64::from(b)
+            });
+            let exact: f64 = terms.sum();
+            let found = f64::from(self.out.get()[at]);
+            let bound = 1e-6 * k as f64;
+            assert!((found - exact).abs() <= bound, "{name}, {}: {found}, not {exact}", self.product);
+        }
+    }
+}
