@@ -95,7 +95,7 @@ impl Job {
             .collect();
         let classes = features.chunks_exact(inputs).map(|row| {
             let class = rng.next_u32() as usize;
-            if class % 8 == 0 {
+            if class.is_multiple_of(8) {
                 return class / 8 % classes;
             }
             let sum = |class: usize| row.iter().skip(class).step_by(classes).sum::<f32>();
