@@ -212,6 +212,36 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// Largest of the sixteen virtual lanes by the same tree; `max(lane i, lane i + 8)` and so on.
     fn max_block(self, v: Self::Block) -> f32;
 
+    /// Writes the transpose of the `rows` x `cols` matrix that `src` begins with, one row every `stride`
+    /// elements, to the rows of `dst`; what is past the matrix there becomes anything. Does nothing
+    /// unless `rows` and `cols` are at most [`BLOCK`] and `src` holds the matrix.
+    #[inline(always)]
+    fn transpose(
+        self,
+        src: &[f32],
+        stride: usize,
+        (rows, cols): (usize, usize),
+        dst: &mut [[f32; BLOCK]; BLOCK],
+    ) {
+        let fits = stride <= BLOCK && rows.saturating_sub(1) * stride + cols <= src.len();
+        if rows > BLOCK || cols > BLOCK || !fits {
+            return;
+        }
+        for row in (0..rows).step_by(Self::LANES) {
+            for col in (0..cols).step_by(Self::LANES) {
+                let (height, width) = (rows - row, cols - col);
+                let (height, width) = (height.min(Self::LANES), width.min(Self::LANES));
+                // SAFETY: the part of the matrix lies in `src`, whose length was compared above. As LANES divides
+                // BLOCK, row + LANES <= BLOCK and col + width <= BLOCK: all is written inside `dst`.
+                unsafe {
+                    let src = src.as_ptr().add(row * stride + col);
+                    let dst = dst.as_mut_ptr().cast::<f32>().add(col * BLOCK + row);
+                    self.transpose_ptr(src, stride, height, width, dst, BLOCK);
+                }
+            }
+        }
+    }
+
     /// `|a|`: clears the sign, of a NaN too.
     #[inline(always)]
     fn abs(self, a: Self::F32) -> Self::F32 {

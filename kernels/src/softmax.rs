@@ -13,8 +13,12 @@
 //! - log-softmax: g - exp(y)·Σ g
 //!
 //! Maximum and sums run over sixteen virtual lanes and the fixed tree of [`crate::simd`], 1,024
-//! elements at a time; the sums of these are added with their rounding errors carried along. A row
-//! of at most sixteen elements stays in registers from load to store.
+//! elements at a time; the sums of these are added with their rounding errors carried along. Rows of at
+//! most sixteen elements are read and written once: groups of them are transposed, one row a lane, so
+//! that what is reduced over a row takes one operation a column for all of them, in the order of the
+//! tree. A longer row is swept three times, for its maximum, for the exponentials with their
+//! sum, and for the scaling. To take the maximum along with the sum would need every exponential
+//! twice, or a second one whenever the maximum grows; a row in the first cache is read again for less.
 //!
 //! **Special values.** -∞ has probability 0. A row with a NaN or with +∞, and a row of -∞ only, have
 //! no softmax: the whole row becomes NaN. Log-sum-exp is +∞, -∞ and NaN in these cases as the formula
@@ -101,10 +105,75 @@ fn store_block<S: Simd>(s: S, v: S::Block, out: &mut [f32]) {
     }
 }
 
+/// The number of each virtual lane.
+pub(crate) const LANE: [f32; BLOCK] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+
+/// The row of `cols` elements, at most [`BLOCK`], that `x` begins with; the other lanes are -∞. What
+/// follows the row is read along where it can be, as that is quicker than a masked load.
+#[inline(always)]
+pub(crate) fn load_row<S: Simd>(s: S, x: &[f32], cols: usize) -> S::Block {
+    let none = s.splat(f32::NEG_INFINITY);
+    match x.first_chunk() {
+        Some(block) => {
+            let mut row = s.load_block(block);
+            for (x, lane) in row.as_mut().iter_mut().zip(s.load_block(&LANE).as_ref()) {
+                *x = s.select(s.lt(*lane, s.splat(cols as f32)), *x, none);
+            }
+            row
+        }
+        None => s.load_block_tail(x.get(..cols).unwrap_or(&[]), f32::NEG_INFINITY),
+    }
+}
+
+/// A group of rows, transposed: its columns, of which as many elements count as there are lanes.
+type Tile = [[f32; BLOCK]; BLOCK];
+
+/// The columns as registers.
+#[inline(always)]
+fn columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> impl Iterator<Item = S::F32> {
+    tile.iter().take(cols).filter_map(move |column| Some(s.load(s.chunks(column).0.first()?)))
+}
+
+/// The columns, to be written.
+#[inline(always)]
+fn columns_mut<S: Simd>(s: S, tile: &mut Tile, cols: usize) -> impl Iterator<Item = &mut S::Chunk> {
+    tile.iter_mut().take(cols).filter_map(move |column| s.chunks_mut(column).0.first_mut())
+}
+
+/// Largest of each row.
+#[inline(always)]
+fn max_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
+    let mut max = s.splat(f32::NEG_INFINITY);
+    for x in columns(s, tile, cols) {
+        max = s.max(max, x);
+    }
+    max
+}
+
+/// Sum of each row, by the tree of [`Simd::sum_block`].
+#[inline(always)]
+fn sum_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
+    let mut sums = [s.splat(0.0); BLOCK];
+    for (sum, x) in sums.iter_mut().zip(columns(s, tile, cols)) {
+        *sum = x;
+    }
+    for half in [8, 4, 2, 1] {
+        let (low, high) = sums.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = s.add(*low, *high);
+        }
+    }
+    let [sum, ..] = sums;
+    sum
+}
+
 /// A function of a row, by a block where the row fits one, else in place.
 trait Row: Copy {
-    /// A row of at most [`BLOCK`] elements.
-    fn block<S: Simd>(self, s: S, row: &[f32]) -> S::Block;
+    /// A row of at most [`BLOCK`] elements; missing lanes are -∞.
+    fn block<S: Simd>(self, s: S, row: S::Block) -> S::Block;
+    /// As many rows as there are lanes, one a lane; the columns are the first `cols` of `tile`.
+    fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize);
     /// Any row.
     fn in_place<S: Simd>(self, s: S, row: &mut [f32]);
 }
@@ -114,8 +183,7 @@ struct Softmax;
 
 impl Row for Softmax {
     #[inline(always)]
-    fn block<S: Simd>(self, s: S, row: &[f32]) -> S::Block {
-        let mut x = s.load_block_tail(row, f32::NEG_INFINITY);
+    fn block<S: Simd>(self, s: S, mut x: S::Block) -> S::Block {
         let max = s.splat(s.max_block(x));
         for x in x.as_mut() {
             *x = exp_or_zero(s, *x, max);
@@ -125,6 +193,18 @@ impl Row for Softmax {
             *x = s.mul(*x, scale);
         }
         x
+    }
+
+    #[inline(always)]
+    fn columns<S: Simd>(self, s: S, tile: &mut Tile, _: &mut Tile, cols: usize) {
+        let max = max_columns(s, tile, cols);
+        for x in columns_mut(s, tile, cols) {
+            s.store(exp(s, s.sub(s.load(x), max)), x);
+        }
+        let scale = s.div(s.splat(1.0), sum_columns(s, tile, cols));
+        for x in columns_mut(s, tile, cols) {
+            s.store(s.mul(s.load(x), scale), x);
+        }
     }
 
     #[inline(always)]
@@ -168,8 +248,7 @@ struct LogSoftmax;
 
 impl Row for LogSoftmax {
     #[inline(always)]
-    fn block<S: Simd>(self, s: S, row: &[f32]) -> S::Block {
-        let mut x = s.load_block_tail(row, f32::NEG_INFINITY);
+    fn block<S: Simd>(self, s: S, mut x: S::Block) -> S::Block {
         let max = s.splat(s.max_block(x));
         let mut e = x;
         for (x, e) in x.as_mut().iter_mut().zip(e.as_mut()) {
@@ -181,6 +260,20 @@ impl Row for LogSoftmax {
             *x = s.sub(*x, log);
         }
         x
+    }
+
+    #[inline(always)]
+    fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize) {
+        let max = max_columns(s, tile, cols);
+        for (x, term) in columns_mut(s, tile, cols).zip(columns_mut(s, spare, cols)) {
+            let shifted = s.sub(s.load(x), max);
+            s.store(shifted, x);
+            s.store(exp(s, shifted), term);
+        }
+        let log = ln(s, sum_columns(s, spare, cols));
+        for x in columns_mut(s, tile, cols) {
+            s.store(s.sub(s.load(x), log), x);
+        }
     }
 
     #[inline(always)]
@@ -212,18 +305,80 @@ fn rows<S: Simd, F: Row>(
     if x.is_empty() {
         return Ok(());
     }
-    let rows = x.chunks_exact(cols).zip(out.chunks_exact_mut(cols));
-    if cols <= BLOCK {
-        for (x, out) in rows {
-            store_block(s, function.block(s, x), out);
-        }
+    if cols == 10 {
+        // The classes of many data sets: loops of known length.
+        short_rows(s, function, x, 10, out);
+    } else if cols <= BLOCK {
+        short_rows(s, function, x, cols, out);
     } else {
-        for (x, out) in rows {
+        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(cols)) {
             out.copy_from_slice(x);
             function.in_place(s, out);
         }
     }
     Ok(())
+}
+
+/// Rows of one block: groups of as many as there are lanes go transposed, one row a lane, so that
+/// maximum and sum take one operation a column; the last ones go one by one.
+///
+/// Whole blocks are stored: lanes past a row's end are written anew by the rows after it.
+#[inline(always)]
+fn short_rows<S: Simd, F: Row>(s: S, function: F, x: &[f32], cols: usize, out: &mut [f32]) {
+    let group = cols * S::LANES;
+    let (groups, mut rest) = x.split_at(x.len() - x.len() % group);
+    let (out_groups, mut out) = out.split_at_mut(groups.len());
+    let mut tiles = [[[0.0; BLOCK]; BLOCK]; 2];
+    for (x, out) in groups.chunks_exact(group).zip(out_groups.chunks_exact_mut(group)) {
+        s.transpose(x, cols, (S::LANES, cols), &mut tiles[0]);
+        transposed_rows(s, function, &mut tiles, cols, out);
+    }
+    while !rest.is_empty() {
+        let y = function.block(s, load_row(s, rest, cols));
+        store_row(s, y, cols, out);
+        rest = rest.get(cols..).unwrap_or_default();
+        out = out.get_mut(cols..).unwrap_or_default();
+    }
+}
+
+/// The rows of a group, from `tile` transposed, to `out`.
+#[inline(always)]
+fn transposed_rows<S: Simd, F: Row>(
+    s: S,
+    function: F,
+    [tile, spare]: &mut [Tile; 2],
+    cols: usize,
+    mut out: &mut [f32],
+) {
+    function.columns(s, tile, spare, cols);
+    s.transpose(tile.as_flattened(), BLOCK, (cols, S::LANES), spare);
+    for row in spare.iter().take(S::LANES) {
+        store_row(s, s.load_block(row), cols, out);
+        out = out.get_mut(cols..).unwrap_or_default();
+    }
+}
+
+/// As [`short_rows`], in place.
+#[inline(always)]
+fn short_rows_in_place<S: Simd, F: Row>(s: S, function: F, x: &mut [f32], cols: usize) {
+    let mut tiles = [[[0.0; BLOCK]; BLOCK]; 2];
+    let mut groups = x.chunks_exact_mut(cols * S::LANES);
+    for group in &mut groups {
+        s.transpose(group, cols, (S::LANES, cols), &mut tiles[0]);
+        transposed_rows(s, function, &mut tiles, cols, group);
+    }
+    for row in groups.into_remainder().chunks_exact_mut(cols) {
+        store_block(s, function.block(s, load_row(s, row, cols)), row);
+    }
+}
+
+/// Stores a row at the start of `out`, and what is in the lanes past its end where there is room.
+#[inline(always)]
+fn store_row<S: Simd>(s: S, row: S::Block, cols: usize, out: &mut [f32]) {
+    match out.first_chunk_mut::<BLOCK>() {
+        Some(out) => store_block(s, row, out),
+        None => store_block(s, row, out.get_mut(..cols).unwrap_or_default()),
+    }
 }
 
 /// Each row of `x` through `function`, in place.
@@ -238,10 +393,12 @@ fn rows_in_place<S: Simd, F: Row>(
     if x.is_empty() {
         return Ok(());
     }
-    for row in x.chunks_exact_mut(cols) {
-        if cols <= BLOCK {
-            store_block(s, function.block(s, row), row);
-        } else {
+    if cols == 10 {
+        short_rows_in_place(s, function, x, 10);
+    } else if cols <= BLOCK {
+        short_rows_in_place(s, function, x, cols);
+    } else {
+        for row in x.chunks_exact_mut(cols) {
             function.in_place(s, row);
         }
     }

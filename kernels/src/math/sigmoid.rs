@@ -26,8 +26,8 @@ const BIAS: u8 = 95;
 const UNIT: f32 = 1.0 / 4_294_967_296.0;
 /// Here x·σ(x) is less than half the least subnormal, and c·2^-32 just finite.
 const LEAST: f32 = -110.0;
-/// From here on silu is x; times 2^32 this is finite.
-const LARGE: f32 = 3e28;
+/// σ is 1 in f32 from 17.4 on, and silu is x.
+const MOST: f32 = 64.0;
 
 /// σ(x) and 1 - σ(x).
 struct Logistic<S: Simd> {
@@ -38,13 +38,12 @@ struct Logistic<S: Simd> {
     m: S::F32,
 }
 
-/// For x from [`LEAST`].
+/// For x from [`LEAST`] to [`MOST`].
 #[inline(always)]
 fn logistic<S: Simd>(s: S, x: S::F32) -> Logistic<S> {
     let one = s.splat(1.0);
     let unit = s.splat(UNIT);
-    // σ is 1 in f32 from 17.4 on.
-    let (biased, m) = mirrored::<S, BIAS>(s, s.min(s.splat(64.0), x));
+    let (biased, m) = mirrored::<S, BIAS>(s, x);
     let c = power(s, biased);
     let y = s.div(one, s.mul_add(c, s.sub(one, m), unit));
     let u = s.mul(y, c);
@@ -52,10 +51,16 @@ fn logistic<S: Simd>(s: S, x: S::F32) -> Logistic<S> {
     Logistic { scaled: s.mul_add(y, rest, y), u, m }
 }
 
+/// x, but at least [`LEAST`] and at most [`MOST`].
+#[inline(always)]
+fn clamp<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    s.min(s.splat(MOST), s.max(s.splat(LEAST), x))
+}
+
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    s.mul(logistic(s, s.max(s.splat(LEAST), x)).scaled, s.splat(UNIT))
+    s.mul(logistic(s, clamp(s, x)).scaled, s.splat(UNIT))
 }
 
 /// `x · sigmoid(x)`.
@@ -68,14 +73,11 @@ pub(crate) fn silu<S: Simd>(s: S, x: S::F32) -> S::F32 {
 #[inline(always)]
 pub(crate) fn silu_with_derivative<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
     let unit = s.splat(UNIT);
-    let large = s.splat(LARGE);
-    let clamped = s.min(large, s.max(s.splat(LEAST), x));
+    let clamped = clamp(s, x);
     let Logistic { scaled, u, m } = logistic(s, clamped);
     let value = s.mul(s.mul(scaled, clamped), unit);
-    // 1 - σ stays where it is from 64 on, so that x must too.
-    let bounded = s.min(s.splat(64.0), value);
-    let slope = s.mul_add(bounded, s.neg_mul_add(u, m, u), s.mul(scaled, unit));
-    (s.select(s.lt(large, x), x, value), slope)
+    let slope = s.mul_add(value, s.neg_mul_add(u, m, u), s.mul(scaled, unit));
+    (s.select(s.lt(s.splat(MOST), x), x, value), slope)
 }
 
 /// [`sigmoid`] of each element.

@@ -2,7 +2,7 @@
 //!
 //! Below |x| = 11/16: x + x³·p(x²). Above: 1 - 2 / (1 + exp(2|x|)), where the quotient is at most 0.41,
 //! so that its few roundings weigh little. The exponential is 2^(n + r) with n + r = |x|·2·log2 e: with FMA r
-//! has but one rounding. Both halves are computed and one is chosen. The coefficients are found by
+//! has but one rounding; without, n·(ln 2)/2 is taken from |x| first (Cody and Waite). Both halves are computed and one is chosen. The coefficients are found by
 //! `scripts/minimax.py` (`tanh_near`, `exp2_tanh`).
 //!
 //! **Special values**: ±1 at ±∞; ±0 and subnormal x come back unchanged.
@@ -30,7 +30,14 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let scale = s.splat(2.0 * core::f32::consts::LOG2_E);
     let magic = s.splat(MAGIC + 126.0);
     let biased = s.mul_add(a, scale, magic);
-    let r = s.mul_add(a, scale, s.sub(magic, biased));
+    let r = if S::FUSED {
+        s.mul_add(a, scale, s.sub(magic, biased))
+    } else {
+        let n = s.sub(biased, magic);
+        // ln 2 / 2 in two parts, the first of nine bits.
+        let (high, low) = (s.splat(0.346_679_7), s.splat(-1.060_972_2e-4));
+        s.mul(s.neg_mul_add(n, low, s.neg_mul_add(n, high, a)), scale)
+    };
     let denominator = s.mul_add(horner(s, r, EXP2), power(s, biased), s.splat(0.5));
     let one = s.splat(1.0);
     let far = s.sub(one, s.div(one, denominator));
