@@ -574,14 +574,16 @@ fn nan_and_infinity_spread_as_in_the_sum() {
 #[test]
 fn large_and_aliasing_shapes() {
     let mut r = Random(11);
-    // Row strides of 512 and 1024 elements map rows to the same cache sets: A and B are packed.
+    // Strides that are multiples of 1024 elements map rows to the same cache sets: B and a
+    // transposed A are packed.
     for ((m, n, k, layouts), kind) in [
         // Ten vectors of sixteen in panels of four, three and three: the tiles of A change height
         // between panels, so that A is packed twice.
-        (60, 160, 512, [Layout::Rows; 3]),
+        (60, 160, 512, [Layout::ColumnsWithGap(1024 - 60), Layout::Rows, Layout::Rows]),
         (60, 193, 600, [Layout::RowsWithGap(1024 - 600), Layout::Rows, Layout::Rows]),
-        (300, 140, 512, [Layout::Rows; 3]),
-        (61, 512, 1030, [Layout::ColumnsWithGap(512 - 61), Layout::Rows, Layout::Rows]),
+        (300, 140, 512, [Layout::Columns, Layout::RowsWithGap(1024 - 140), Layout::Rows]),
+        (600, 200, 515, [Layout::ColumnsWithGap(1024 - 600), Layout::Columns, Layout::Rows]),
+        (61, 1024, 1030, [Layout::ColumnsWithGap(1024 - 61), Layout::Rows, Layout::Rows]),
         (260, 131, 256, [Layout::RowsWithGap(768), Layout::RowsWithGap(1024 - 131), Layout::Rows]),
         (50, 129, 1600, [Layout::RowsWithGap(1024 * 2 - 1600), Layout::Columns, Layout::Columns]),
     ]
@@ -593,6 +595,7 @@ fn large_and_aliasing_shapes() {
         Kind::Derivative(Activation::Relu),
         Kind::Bias,
         Kind::Activation(Activation::Elu(0.75)),
+        Kind::None,
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());
         (case.alpha, case.beta) = (-0.5, 1.0);

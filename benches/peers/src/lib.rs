@@ -87,9 +87,8 @@ fn chains() -> usize {
                 *acc = _mm512_fmadd_ps(*acc, a, b);
             }
         }
-        for acc in acc {
-            std::hint::black_box(_mm512_reduce_add_ps(acc));
-        }
+        let sum = acc.iter().fold(a, |sum, &acc| _mm512_add_ps(sum, acc));
+        std::hint::black_box(_mm512_reduce_add_ps(sum));
         STEPS * 16 * 16 * 2
     }
 
@@ -102,9 +101,8 @@ fn chains() -> usize {
                 *acc = _mm256_fmadd_ps(*acc, a, b);
             }
         }
-        for acc in acc {
-            std::hint::black_box(_mm256_cvtss_f32(acc));
-        }
+        let sum = acc.iter().fold(a, |sum, &acc| _mm256_add_ps(sum, acc));
+        std::hint::black_box(_mm256_cvtss_f32(sum));
         STEPS * 12 * 8 * 2
     }
 

@@ -4,7 +4,8 @@
 //! ```text
 //! for each block of columns       NC columns: so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
-//!     for each block of rows      MC rows of A: they stay in L2; packed if their stride aliases
+//!     for each block of rows      MC rows of A: they stay in L2; packed if transposed and
+//!                                   their stride aliases
 //!       for each panel of columns nv vectors of B: packed if transposed or if its stride aliases
 //!         for each tile of rows   mr rows: the microkernel
 //! ```
@@ -37,8 +38,10 @@ pub(super) const NC: usize = 2048;
 /// f32 in a cache line: packed panels start at one, whatever the alignment of the scratch.
 const ALIGN: usize = 16;
 
-/// Row strides that are a multiple of this many f32 map all rows to few cache sets.
-const ALIAS: usize = 512;
+/// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
+/// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
+/// Rows of A are read from end to end.
+const ALIAS: usize = 1024;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
 const PACK_MIN_ROWS: usize = 48;
 const PACK_MIN_COLS: usize = 128;
@@ -62,7 +65,7 @@ const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
 /// f32 that [`run`] may pack a block of A into.
 const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     if m >= PACK_MIN_ROWS && n >= PACK_MIN_COLS && k >= PACK_MIN_K {
-        min(m, MC) * min(k, KC) + packing::SLACK
+        min(m, MC) * min(k, KC)
     } else {
         0
     }
@@ -157,7 +160,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
         return;
     }
-    let pack_lhs = lhs_scratch(m, n, k) > 0 && (aliases(lhs.row) || aliases(lhs.col));
+    let pack_lhs = lhs_scratch(m, n, k) > 0 && aliases(lhs.col);
     let pack_rhs =
         n > 1 && (rhs.col != 1 || aliases(rhs.row) && m >= PACK_MIN_ROWS && k >= PACK_MIN_K);
     let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
@@ -417,8 +420,7 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
         let (lhs, lhs_tile) = if let Some(packed) = block.pack {
             let packed = packed.wrapping_add(done * k);
             if block.fresh {
-                // SAFETY: rows done.. of the block exist, and block rows x k values of scratch with
-                // their slack.
+                // SAFETY: rows done.. of the block exist, and block rows x k values of scratch.
                 unsafe { packing::pack_lhs(s, lhs, count, mr, k, packed) };
             }
             (Source { ptr: packed, row: 1, col: mr }, mr * k)

@@ -5,10 +5,7 @@
 //! tile after another, each with its rows side by side for every p. B that is contiguous along k (a
 //! transpose) is turned by square transposes in registers.
 
-use crate::simd::{BLOCK, Kernel, Simd};
-
-/// f32 that [`pack_lhs`] may overwrite past its end: less than a register.
-pub(super) const SLACK: usize = BLOCK;
+use crate::simd::{Kernel, Simd};
 
 /// A matrix by pointer: element (i, j) at `i * row + j * col`.
 #[derive(Clone, Copy)]
@@ -133,8 +130,8 @@ struct PackLhs {
 /// tile at `p * mr + i`.
 ///
 /// # Safety
-/// `lhs` is valid for reading, and `dst` for writing `tiles * mr * k` f32 and [`SLACK`] more, none
-/// of them in `lhs`.
+/// `lhs` is valid for reading, and `dst` for writing `tiles * mr * k` f32, none of them in
+/// `lhs`.
 #[inline(always)]
 pub(super) unsafe fn pack_lhs<S: Simd>(
     s: S,
@@ -177,30 +174,15 @@ impl Kernel for PackLhs {
             return;
         }
         for tile in 0..tiles {
-            let lhs = lhs.at(tile * mr, 0);
-            let dst = dst.wrapping_add(tile * mr * k);
-            if mr > S::LANES || lhs.col != 1 {
-                for p in 0..k {
-                    for i in 0..mr {
-                        // SAFETY: row tile * mr + i and column p are in `lhs`, their place in `dst`
-                        // is below tiles * mr * k. The caller of `pack_lhs` vouches for both.
-                        unsafe { dst.wrapping_add(p * mr + i).write(*lhs.at(i, p).ptr) }
+            for p in 0..k {
+                for i in 0..mr {
+                    // SAFETY: row tile * mr + i and column p are in `lhs`, their place in `dst` is
+                    // below tiles * mr * k. The caller of `pack_lhs` vouches for both.
+                    unsafe {
+                        let value = *lhs.at(tile * mr + i, p).ptr;
+                        dst.wrapping_add((tile * k + p) * mr + i).write(value);
                     }
                 }
-                continue;
-            }
-            // Whole registers are stored, mr values apart in rising order: what one store writes
-            // too much the next one corrects, and the last one has the slack.
-            let mut p = 0;
-            while p < k {
-                let steps = if k - p < S::LANES { k - p } else { S::LANES };
-                // SAFETY: mr rows of `steps` contiguous values of `lhs`; `steps` rows of LANES
-                // values in `dst` or its slack. The caller of `pack_lhs` vouches for both.
-                unsafe {
-                    let (src, dst) = (lhs.at(0, p).ptr, dst.wrapping_add(p * mr));
-                    s.transpose_ptr(src, lhs.row, mr, steps, dst, mr);
-                }
-                p += S::LANES;
             }
         }
     }

@@ -22,7 +22,10 @@ impl Worker {
         let mut child = Command::new(std::env::current_exe().ok()?)
             .args(["--worker", path, &threads])
             .envs(environment.iter().copied())
-            .envs(["OMP", "OPENBLAS", "BLIS", "MKL"].map(|of| (format!("{of}_NUM_THREADS"), &threads)))
+            .envs(
+                ["OMP", "OPENBLAS", "BLIS", "MKL"]
+                    .map(|of| (format!("{of}_NUM_THREADS"), &threads)),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -58,10 +61,35 @@ impl Drop for Worker {
 }
 
 type Cblas = unsafe extern "C" fn(
-    i32, i32, i32, i32, i32, i32, f32, *const f32, i32, *const f32, i32, f32, *mut f32, i32,
+    i32,
+    i32,
+    i32,
+    i32,
+    i32,
+    i32,
+    f32,
+    *const f32,
+    i32,
+    *const f32,
+    i32,
+    f32,
+    *mut f32,
+    i32,
 );
 type Dnnl = unsafe extern "C" fn(
-    i8, i8, i64, i64, i64, f32, *const f32, i64, *const f32, i64, f32, *mut f32, i64,
+    i8,
+    i8,
+    i64,
+    i64,
+    i64,
+    f32,
+    *const f32,
+    i64,
+    *const f32,
+    i64,
+    f32,
+    *mut f32,
+    i64,
 ) -> i32;
 
 /// How a library multiplies row-major matrices.
@@ -114,7 +142,8 @@ impl Sgemm {
 
 /// The process of a library: loads it, says so, then takes orders until its input ends.
 pub fn work(args: &[String]) -> ExitCode {
-    let [path, ..] = args else { return ExitCode::FAILURE };
+    let [path, threads] = args else { return ExitCode::FAILURE };
+    let Ok(threads) = threads.parse() else { return ExitCode::FAILURE };
     // SAFETY: a BLAS, named by the user, whose initialisers do nothing but set it up.
     let Ok(library) = (unsafe { Library::new(path) }) else { return ExitCode::FAILURE };
     let Some(sgemm) = Sgemm::load(&library) else { return ExitCode::FAILURE };
@@ -124,10 +153,9 @@ pub fn work(args: &[String]) -> ExitCode {
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [m, n, k, lhs, rhs, calls] = numbers[..] else { return ExitCode::FAILURE };
-        let product =
-            Product { m, n, k, lhs_transposed: lhs == 1, rhs_transposed: rhs == 1 };
+        let product = Product { m, n, k, lhs_transposed: lhs == 1, rhs_transposed: rhs == 1 };
         if operands.as_ref().is_none_or(|operands| operands.product != product) {
-            operands.insert(Operands::new(product)).check(path, &mut multiply);
+            operands.insert(Operands::new(product, threads)).check(path, &mut multiply);
         }
         let Some(operands) = &mut operands else { return ExitCode::FAILURE };
         println!("{:e}", operands.time(calls as u32, &mut multiply));

@@ -109,7 +109,7 @@ fn run(args: &[String], threads: usize, rounds: usize) {
 
     let wanted = flag(args, "--shape").unwrap_or_default();
     for product in Product::table(threads).into_iter().filter(|p| p.to_string().contains(&wanted)) {
-        let mut operands = Operands::new(product);
+        let mut operands = Operands::new(product, threads);
         let calls: Vec<u32> = contestants
             .iter_mut()
             .map(|(name, contestant)| {
@@ -150,4 +150,3 @@ fn run(args: &[String], threads: usize, rounds: usize) {
         std::io::stdout().flush().expect("standard output");
     }
 }
-

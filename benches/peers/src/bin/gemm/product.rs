@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::time::Instant;
 
 /// C (m x n) = A (m x k) B (k x n), row-major, A or B stored transposed.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,9 +27,11 @@ impl Product {
         }
         let mut table: Vec<_> =
             [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048].into_iter().map(square).collect();
-        for (widths, batch) in
-            [(&[30, 32, 16, 1][..], 32), (&[784, 512, 256, 10], 128), (&[784, 2048, 2048, 10], 1024)]
-        {
+        for (widths, batch) in [
+            (&[30, 32, 16, 1][..], 32),
+            (&[784, 512, 256, 10], 128),
+            (&[784, 2048, 2048, 10], 1024),
+        ] {
             for (layer, pair) in widths.windows(2).enumerate() {
                 let &[inputs, outputs] = pair else { unreachable!("windows of two") };
                 table.push(Self::new(batch, outputs, inputs));
@@ -91,6 +92,16 @@ impl Aligned {
     }
 }
 
+/// A clock: of the thread, where there is one, so that other users of the machine do not count; of
+/// the world for several.
+pub fn seconds(threads: usize) -> f64 {
+    let clock = if threads == 1 { libc::CLOCK_THREAD_CPUTIME_ID } else { libc::CLOCK_MONOTONIC };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to the struct it is given.
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
+}
+
 /// The matrices of a product.
 pub struct Operands {
     pub product: Product,
@@ -98,13 +109,14 @@ pub struct Operands {
     pub rhs: Aligned,
     pub out: Aligned,
     pub scratch: Aligned,
+    threads: usize,
 }
 
 impl Operands {
-    pub fn new(product: Product) -> Self {
+    /// For contestants of so many threads.
+    pub fn new(product: Product, threads: usize) -> Self {
         let Product { m, n, k, .. } = product;
         let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0 - 0.5;
-        let threads = rayon::current_num_threads();
         let scratch = slimfit::parallel::scratch_len(m, n, k, threads);
         Self {
             product,
@@ -112,17 +124,18 @@ impl Operands {
             rhs: Aligned::new(k * n, value),
             out: Aligned::new(m * n, |_| f32::NAN),
             scratch: Aligned::new(scratch, |_| 0.0),
+            threads,
         }
     }
 
     /// Seconds a call, over `calls` calls after one that warms the caches.
     pub fn time(&mut self, calls: u32, multiply: &mut dyn FnMut(&mut Self)) -> f64 {
         multiply(self);
-        let start = Instant::now();
+        let start = seconds(self.threads);
         for _ in 0..calls {
             multiply(black_box(self));
         }
-        start.elapsed().as_secs_f64() / f64::from(calls)
+        (seconds(self.threads) - start) / f64::from(calls)
     }
 
     /// Panics if the product is not what a plain loop in f64 makes of some of its elements.
@@ -142,7 +155,11 @@ impl Operands {
             let exact: f64 = terms.sum();
             let found = f64::from(self.out.get()[at]);
             let bound = 1e-6 * k as f64;
-            assert!((found - exact).abs() <= bound, "{name}, {}: {found}, not {exact}", self.product);
+            assert!(
+                (found - exact).abs() <= bound,
+                "{name}, {}: {found}, not {exact}",
+                self.product
+            );
         }
     }
 }
