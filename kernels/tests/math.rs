@@ -70,14 +70,14 @@ const FUNCTIONS: [Function; 10] = [
         name: "tanh",
         entry: math::tanh,
         oracle: libm::tanh,
-        bounds: [1.5, 2.0],
+        bounds: [1.34, 1.23],
         hash: 0xc27c_2059_a499_9eeb,
     },
     Function {
         name: "sigmoid",
         entry: math::sigmoid,
         oracle: sigmoid,
-        bounds: [1.5, 2.0],
+        bounds: [1.13, 1.18],
         hash: 0x65e8_0fa2_a6d9_d8f4,
     },
     Function {
@@ -91,14 +91,14 @@ const FUNCTIONS: [Function; 10] = [
         name: "gelu",
         entry: math::gelu,
         oracle: |x| times(x, 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)),
-        bounds: [2.5, 5.0],
+        bounds: [2.33, 3.99],
         hash: 0x1888_698e_53a8_6b61,
     },
     Function {
         name: "silu",
         entry: math::silu,
         oracle: |x| times(x, sigmoid(x)),
-        bounds: [2.5, 3.0],
+        bounds: [1.9, 1.94],
         hash: 0xdb3a_5bba_e840_bdb8,
     },
     Function {

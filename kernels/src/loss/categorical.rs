@@ -9,8 +9,8 @@
 //! digits, where `H / (H + R) - 1` would have lost them. The loss is `ln1p(R / H)` for R ≤ H, and
 //! `(M - z[c]) + ln1p(H + R - 1)` otherwise, where H may have underflowed.
 //!
-//! Rows go in groups of sixteen. A row is read twice: for its maximum, and for the exponentials;
-//! once, if it fits in a block. The logarithm, the division and H are those of the sixteen rows at
+//! Rows go in groups of sixteen. A row is read once if it fits in a block, else twice: for its
+//! maximum, and for the exponentials. The logarithm, the division and H are those of the sixteen rows at
 //! once; then each row of exponentials is scaled into the gradient, as it still lies in the cache.
 
 use super::{PIECE, Weights};
@@ -18,10 +18,7 @@ use crate::Error;
 use crate::math::generic::{exp, ln_1p};
 use crate::reduce::Total;
 use crate::simd::{BLOCK, Simd};
-
-/// The number of each virtual lane.
-const LANE: [f32; BLOCK] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+use crate::softmax::{LANE, exp_or_zero, load_row};
 
 /// What a pass reads.
 #[derive(Clone, Copy)]
@@ -69,12 +66,12 @@ fn short_rows<S: Simd>(s: S, rows: Rows<'_>, mut grad: &mut [f32]) -> Total {
         let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
         let group = targets.iter().zip(&mut tile).zip(shift.iter_mut().zip(&mut others));
         for ((target, terms), (shift, others)) in group {
-            let mut row = load_short(s, outputs, cols);
+            let mut row = load_row(s, outputs, cols);
             let max = s.max_block(row);
             *shift = outputs.get(index(*target)).map_or(f32::NAN, |z| z - max);
             leave_out(s, *target, &mut row);
             for z in row.as_mut() {
-                *z = exp(s, s.sub(*z, s.splat(max)));
+                *z = exp_or_zero(s, *z, s.splat(max));
             }
             store(s, &row, terms);
             *others = s.sum_block(row);
@@ -101,22 +98,6 @@ fn short_rows<S: Simd>(s: S, rows: Rows<'_>, mut grad: &mut [f32]) -> Total {
         }
     }
     groups.total
-}
-
-/// The first `cols` of `outputs`; the other lanes are -∞.
-#[inline(always)]
-fn load_short<S: Simd>(s: S, outputs: &[f32], cols: usize) -> S::Block {
-    let none = s.splat(f32::NEG_INFINITY);
-    match outputs.first_chunk() {
-        Some(block) => {
-            let mut row = s.load_block(block);
-            for (z, lane) in row.as_mut().iter_mut().zip(s.load_block(&LANE).as_ref()) {
-                *z = s.select(s.lt(*lane, s.splat(cols as f32)), *z, none);
-            }
-            row
-        }
-        None => s.load_block_tail(outputs.get(..cols).unwrap_or(&[]), f32::NEG_INFINITY),
-    }
 }
 
 /// Sets the lane of this number to -∞.
@@ -249,11 +230,17 @@ fn exponentials<S: Simd>(s: S, row: &[f32], class: usize, max: f32, out: &mut [f
                 Some(block) => s.load_block(block),
                 None => s.load_block_tail(row, f32::NEG_INFINITY),
             };
-            if (start..start + BLOCK).contains(&class) {
-                leave_out(s, (class - start) as f32, &mut terms);
+            if row.len() < BLOCK || (start..start + BLOCK).contains(&class) {
+                leave_out(s, class as f32 - start as f32, &mut terms);
+                for term in terms.as_mut() {
+                    *term = exp_or_zero(s, *term, max);
+                }
+            } else {
+                for term in terms.as_mut() {
+                    *term = exp(s, s.sub(*term, max));
+                }
             }
-            for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_mut()) {
-                *term = exp(s, s.sub(*term, max));
+            for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_ref()) {
                 *sum = s.add(*sum, *term);
             }
             let out = outs.next().unwrap_or_default();
