@@ -5,7 +5,7 @@
 //!
 //! | you want to | look at |
 //! |---|---|
-//! | train on a CSV file or on rows in memory | [`Model`], [`dataset`], [`preprocess`], [`csv`] (features `std`, `csv`) |
+//! | train on a CSV file or on rows in memory | [`Model`], [`dataset`], [`preprocess`], `csv` (features `std`, `csv`) |
 //! | train in buffers of your own, without `std` or an allocator | [`Mlp`], [`Workspace`], [`Optimizer`] |
 //! | split a matrix product between threads | [`parallel`] |
 //! | use the kernels in other numeric code | [`kernels`], a crate of its own: `slimfit-kernels` |

@@ -5,7 +5,7 @@
 //! does not show in the bits.
 //!
 //! A fork costs some microseconds and a thread that is woken some more, so a product is cut only
-//! into pieces of [`PIECE`] multiply-adds or more: what is too small runs on the caller's thread as
+//! into pieces of two million multiply-adds or more: what is too small runs on the caller's thread as
 //! if there were no other.
 
 use slimfit_kernels::gemm::{self, Epilogue, Plan};
