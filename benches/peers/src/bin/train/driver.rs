@@ -115,6 +115,8 @@ impl Worker {
         };
         let log = directory.join(format!("{name}-{threads}.log"));
         command.stderr(std::fs::File::create(&log)?);
+        // A run that was stopped may have left half of a compiled module in the usual cache.
+        command.env("TORCHINDUCTOR_CACHE_DIR", directory.join("inductor"));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (process.stdin.take(), process.stdout.take());
         let (Some(input), Some(output)) = (input, output) else {
@@ -135,8 +137,10 @@ impl Worker {
             Ok(losses) => worker.losses = losses,
             Err(error) => {
                 let log = std::fs::read_to_string(&log).unwrap_or_default();
-                let tail = log.trim_end().lines().last().unwrap_or_default();
-                return Err(format!("{error}; its last words: {tail}").into());
+                let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
+                let last = lines.clone().next().unwrap_or_default();
+                let cause = lines.find(|line| line.contains("Error")).unwrap_or(last);
+                return Err(format!("{error}, saying: {cause}").into());
             }
         }
         Ok(worker)

@@ -85,13 +85,14 @@ impl Job {
         Ok(Batches::new(self.rows, BatchSize::Fixed(self.batch), SEED)?)
     }
 
-    /// The job's data: uniform features, and as class the group of columns with the largest sum,
+    /// The job's data: features uniform in -0.5..0.5, small enough that no loss saturates (some
+    /// frameworks clip it then), and as class the group of columns with the largest sum,
     /// or for one row in eight a random one, so that the loss has a floor.
     pub fn data(&self) -> Outcome<Data> {
         let (inputs, classes) = (self.inputs(), self.classes());
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let features: Vec<f32> = (0..self.rows * inputs)
-            .map(|_| (rng.next_u32() >> 8) as f32 / 4_194_304.0 - 2.0)
+            .map(|_| (rng.next_u32() >> 8) as f32 / 16_777_216.0 - 0.5)
             .collect();
         let classes = features.chunks_exact(inputs).map(|row| {
             let class = rng.next_u32() as usize;
