@@ -22,12 +22,27 @@ const REST: Duration = Duration::from_millis(60);
 /// Shortest turn.
 const TURN: f64 = 2e-3;
 
-/// The BLAS that are looked for: flag, kind, the name that the loader knows, and what to set.
-const LIBRARIES: [(&str, &str, &str, &[(&str, &str)]); 4] = [
-    ("OpenBLAS", "--openblas", "", &[]),
-    ("OpenBLAS skx", "--openblas", "", &[("OPENBLAS_CORETYPE", "SKYLAKEX")]),
-    ("oneDNN", "--onednn", "libdnnl.so", &[]),
-    ("BLIS", "--blis", "libblis.so", &[]),
+/// A BLAS that is looked for.
+struct Blas {
+    name: &'static str,
+    /// The flag that says where it is.
+    flag: &'static str,
+    /// What the loader is asked for without the flag; nothing: Python is asked.
+    file: Option<&'static str>,
+    environment: &'static [(&'static str, &'static str)],
+}
+
+const LIBRARIES: [Blas; 4] = [
+    Blas { name: "OpenBLAS", flag: "--openblas", file: None, environment: &[] },
+    // The kernels that it does not choose by itself on processors newer than it.
+    Blas {
+        name: "OpenBLAS skx",
+        flag: "--openblas",
+        file: None,
+        environment: &[("OPENBLAS_CORETYPE", "SKYLAKEX")],
+    },
+    Blas { name: "oneDNN", flag: "--onednn", file: Some("libdnnl.so"), environment: &[] },
+    Blas { name: "BLIS", flag: "--blis", file: Some("libblis.so"), environment: &[] },
 ];
 
 /// Someone who multiplies.
@@ -87,11 +102,9 @@ fn run(args: &[String], threads: usize, rounds: usize) {
         .map(|(name, multiply)| (name, Contestant::Here(multiply)))
         .collect();
     let ours = contestants.iter().filter(|(name, _)| name.starts_with("slimfit")).count();
-    for (name, flag_name, default, environment) in LIBRARIES {
-        let path = flag(args, flag_name).or_else(|| match default {
-            "" => python_openblas(),
-            name => Some(name.to_owned()),
-        });
+    for Blas { name, flag: flag_name, file, environment } in LIBRARIES {
+        let path = flag(args, flag_name)
+            .or_else(|| file.map_or_else(python_openblas, |file| Some(file.to_owned())));
         match path.and_then(|path| Worker::start(&path, threads, environment)) {
             Some(worker) => contestants.push((name.to_owned(), Contestant::Worker(worker))),
             None => eprintln!("{name}: not found, left out"),
