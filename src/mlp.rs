@@ -462,9 +462,13 @@ impl<'a> Mlp<'a> {
         let (on_weights, on_biases) = Update::of_step(&optimizer, step, penalty, grad_scale)?;
         let (first, second) = state.values.split_at_mut(params.len().min(state.values.len()));
         let mut rest = Segment { grad, params, first, second };
-        for layer in self.layers {
-            on_weights.run(executor, rest.split_off(layer.weight_len()))?;
-            on_biases.run(executor, rest.split_off(layer.outputs))?;
+        if let Some(on_biases) = on_biases {
+            for layer in self.layers {
+                on_weights.run(executor, rest.split_off(layer.weight_len()))?;
+                on_biases.run(executor, rest.split_off(layer.outputs))?;
+            }
+        } else {
+            on_weights.run(executor, rest)?;
         }
         state.steps = step;
         Ok(())

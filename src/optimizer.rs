@@ -132,17 +132,21 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// The updates of weights and of biases, which have neither penalty nor decay; `step` counts
-    /// from 1.
+    /// The update of weights, and that of biases, which have neither penalty nor decay, where it is
+    /// another one. `step` counts from 1.
     pub(crate) fn of_step(
         optimizer: &Optimizer,
         step: u32,
         penalty: Penalty,
         grad_scale: f32,
-    ) -> Result<(Self, Self), Error> {
+    ) -> Result<(Self, Option<Self>), Error> {
         let on_weights = Self { rule: optimizer.at_step(step)?, penalty, grad_scale };
-        let rule = optimizer.without_decay().at_step(step)?;
-        Ok((on_weights, Self { rule, penalty: Penalty::NONE, grad_scale }))
+        let plain = optimizer.without_decay();
+        if penalty == Penalty::NONE && plain == *optimizer {
+            return Ok((on_weights, None));
+        }
+        let rule = plain.at_step(step)?;
+        Ok((on_weights, Some(Self { rule, penalty: Penalty::NONE, grad_scale })))
     }
 
     /// Updates a segment, in pieces where that pays.
