@@ -40,9 +40,7 @@ use crate::error::check_len;
 use crate::simd::Simd;
 
 /// The functions on registers, for use inside other kernels.
-#[allow(unused_imports, reason = "the set is whole; kernels take from it what they need")]
 pub(crate) mod generic {
-    pub(crate) use super::erf::erf;
     pub(crate) use super::exp::{exp, exp_m1};
     pub(crate) use super::gelu::{gelu, gelu_with_derivative};
     pub(crate) use super::ln::{ln, ln_1p};
