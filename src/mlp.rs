@@ -42,7 +42,7 @@ pub use workspace::Workspace;
 use crate::init::Initializer;
 use crate::optimizer::{Optimizer, Segment, Update};
 use crate::{Executor, parallel};
-use workspace::{Lengths, Stage, off_end, part_before};
+use workspace::{Lengths, Stage, off_end, part_before, split_off_end};
 
 /// A dense layer: `activation(x W + b)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +72,11 @@ impl Layer {
     #[must_use]
     pub const fn parameter_len(&self) -> usize {
         self.weight_len().saturating_add(self.outputs)
+    }
+
+    /// Whether the product of the backward pass is too long to be written in place.
+    const fn is_wide(&self) -> bool {
+        self.outputs > gemm::IN_PLACE_K
     }
 
     const fn saves_derivative(&self) -> bool {
@@ -211,10 +216,11 @@ impl<'a> Mlp<'a> {
     /// on at most `threads` threads (1 without `std`).
     #[must_use]
     pub const fn workspace_len(&self, rows: usize, threads: usize) -> usize {
-        let Lengths { outputs, derivatives, delta, .. } = Lengths::new(self.layers, rows);
+        let Lengths { outputs, derivatives, last, wide, .. } = Lengths::new(self.layers, rows);
         outputs
             .saturating_add(derivatives)
-            .saturating_add(delta.saturating_mul(2))
+            .saturating_add(last)
+            .saturating_add(wide)
             .saturating_add(self.parameter_len())
             .saturating_add(self.scratch_len(rows, true).saturating_mul(max(threads, 1)))
     }
@@ -234,10 +240,12 @@ impl<'a> Mlp<'a> {
         let mut l = 0;
         while l < self.layers.len() {
             let Layer { inputs, outputs, .. } = self.layers[l];
-            len = max(len, gemm::scratch_len(rows, outputs, inputs));
+            len = max(len, gemm::row_major_scratch_len(rows, outputs, inputs));
             if backward {
-                len = max(len, gemm::scratch_len(inputs, outputs, rows));
-                len = max(len, gemm::scratch_len(rows, inputs, outputs));
+                len = max(len, gemm::row_major_scratch_len(inputs, outputs, rows));
+                if l > 0 {
+                    len = max(len, gemm::scratch_len(rows, inputs, outputs));
+                }
             }
             l += 1;
         }
@@ -328,6 +336,11 @@ impl<'a> Mlp<'a> {
     ) -> Result<f32, Error> {
         self.check_loss(loss)?;
         workspace.check(self, Stage::Forward)?;
+        if workspace.stage == Stage::Backward {
+            return Err(Error::Combination(
+                "`backward` has used up what the last `forward` has left",
+            ));
+        }
         workspace.stage = Stage::Forward;
         let level = executor.level();
         let Workspace { rows, outputs, derivatives, delta, .. } = workspace;
@@ -350,6 +363,9 @@ impl<'a> Mlp<'a> {
     }
 
     /// The gradient of the last [`Mlp::loss`] by all parameters, into [`Workspace::gradient`].
+    ///
+    /// The δ of a layer takes the place of what the forward pass saved there, so that another pass
+    /// down needs another forward pass before; the outputs of the last layer stay.
     ///
     /// # Errors
     /// As [`Mlp::forward`], whose `params` and `features` it takes again, and
@@ -376,40 +392,36 @@ impl<'a> Mlp<'a> {
                 found: rows,
             });
         }
-        let Workspace { outputs, derivatives, gradient, scratch, .. } = workspace;
-        let mut outputs = outputs.get(..rows * self.output_columns()).unwrap_or_default();
+        let Workspace { outputs, derivatives, delta, wide, gradient, scratch, .. } = workspace;
+        let mut outputs = outputs.get_mut(..rows * self.output_columns()).unwrap_or_default();
         let mut derivatives =
-            derivatives.get(..rows * self.derivative_columns()).unwrap_or_default();
+            derivatives.get_mut(..rows * self.derivative_columns()).unwrap_or_default();
         let mut gradient = &mut **gradient;
         let mut params = params;
-        let (mut delta, mut delta_below) = (&mut *workspace.delta, &mut *workspace.delta_below);
+        let mut delta = delta.get(..rows * self.outputs()).unwrap_or_default();
+        let mut wide = &mut **wide;
 
         // From the last layer down: each takes its part off the end of every slice.
-        outputs = off_end(outputs, rows * self.outputs()).0;
+        split_off_end(&mut outputs, rows * self.outputs());
         if self.last().saves_derivative() {
-            derivatives = off_end(derivatives, rows * self.outputs()).0;
+            split_off_end(&mut derivatives, rows * self.outputs());
         }
         for (l, layer) in self.layers.iter().enumerate().rev() {
             let below = l.checked_sub(1).and_then(|l| self.layers.get(l));
             let Layer { inputs, outputs: units, .. } = *layer;
-            let delta_len = rows * units;
-            let dz = MatRef::new(delta.get(..delta_len).unwrap_or_default(), rows, units)?;
+            let dz = MatRef::new(delta, rows, units)?;
 
             let (rest, layer_params) = off_end(params, layer.parameter_len());
             params = rest;
             let (weights, _) = layer_params.split_at(layer.weight_len());
-            let at = gradient.len().saturating_sub(layer.parameter_len());
-            let (rest, layer_gradient) = gradient.split_at_mut(at);
-            gradient = rest;
+            let layer_gradient = split_off_end(&mut gradient, layer.parameter_len());
             let (grad_weights, grad_biases) = layer_gradient.split_at_mut(layer.weight_len());
 
-            let x = if below.is_some() {
-                let (rest, x) = off_end(outputs, rows * inputs);
-                outputs = rest;
-                x
-            } else {
-                features
+            let below_outputs = match below {
+                Some(_) => split_off_end(&mut outputs, rows * inputs),
+                None => &mut [],
             };
+            let x = if below.is_some() { &*below_outputs } else { features };
             let lhs = MatRef::new(x, rows, inputs)?.t();
             let c = MatMut::new(grad_weights, inputs, units)?;
             parallel::gemm(executor, 1.0, lhs, dz, 0.0, c, Epilogue::None, scratch)?;
@@ -417,19 +429,21 @@ impl<'a> Mlp<'a> {
 
             if let Some(below) = below {
                 let saved = if below.saves_derivative() {
-                    let (rest, saved) = off_end(derivatives, rows * inputs);
-                    derivatives = rest;
-                    saved
+                    split_off_end(&mut derivatives, rows * inputs)
                 } else {
-                    x
+                    below_outputs
+                };
+                let (out, epilogue) = if layer.is_wide() {
+                    let saved = MatRef::new(saved, rows, inputs)?;
+                    let out = split_off_end(&mut wide, rows * inputs);
+                    (out, Epilogue::Derivative(below.activation, saved))
+                } else {
+                    (saved, Epilogue::DerivativeInPlace(below.activation))
                 };
                 let rhs = MatRef::new(weights, inputs, units)?.t();
-                let out = delta_below.get_mut(..rows * inputs).unwrap_or_default();
                 let c = MatMut::new(out, rows, inputs)?;
-                let epilogue =
-                    Epilogue::Derivative(below.activation, MatRef::new(saved, rows, inputs)?);
                 parallel::gemm(executor, 1.0, dz, rhs, 0.0, c, epilogue, scratch)?;
-                core::mem::swap(&mut delta, &mut delta_below);
+                delta = out;
             }
         }
         workspace.stage = Stage::Backward;

@@ -82,7 +82,11 @@ pub fn gemm<E: Executor>(
 ) -> Result<(), Error> {
     let ((m, n), k) = (c.shape(), lhs.cols());
     let plan = Plan::new(m, n, k);
-    let scratch_len = gemm::scratch_len(m, n, k);
+    let scratch_len = if rhs.col_stride() == 1 {
+        gemm::row_major_scratch_len(m, n, k)
+    } else {
+        gemm::scratch_len(m, n, k)
+    };
     let room = scratch.len().checked_div(scratch_len).unwrap_or(usize::MAX);
     // What does not fit together is left to a single product, which refuses it in one voice.
     let fits = lhs.rows() == m

@@ -126,9 +126,44 @@ fn options(loss: Loss) -> StepOptions {
     }
 }
 
+/// The gradient by every `every`th parameter against central differences in f64.
+fn check_gradient(net: &Net, loss: Loss, rows: usize, every: usize) {
+    let mlp = net.mlp();
+    let (x, y) = (noise(rows * mlp.inputs(), 1), targets(loss, rows, mlp.outputs()));
+    let params: Vec<f64> = net.params.iter().map(|&p| f64::from(p)).collect();
+    for level in Level::available() {
+        let mut buffer = vec![f32::NAN; mlp.workspace_len(rows + 2, 1)];
+        let mut workspace = Workspace::new(&mlp, rows + 2, &mut buffer).unwrap();
+        mlp.forward(&level, &net.params, &x, &mut workspace).unwrap();
+        let outputs = workspace.outputs().to_vec();
+        let weights = Weights::default();
+        let value = mlp.loss(&level, loss, &y, weights, &mut workspace).unwrap();
+        mlp.backward(&level, &net.params, &x, &mut workspace).unwrap();
+        assert_eq!(workspace.outputs(), outputs);
+
+        let expected = loss_in_f64(net, &params, loss, &x, &y);
+        assert!((f64::from(value) - expected).abs() <= 1e-6 * (1.0 + expected));
+        for (p, &gradient) in workspace.gradient().iter().enumerate().step_by(every) {
+            let at = |delta: f64| {
+                let mut moved = params.clone();
+                moved[p] += delta;
+                loss_in_f64(net, &moved, loss, &x, &y)
+            };
+            let step = 1e-5;
+            let expected = (at(step) - at(-step)) / (2.0 * step);
+            let error = (f64::from(gradient) - expected).abs();
+            // The differences are good to 1e-9; f32 gives the rest.
+            assert!(
+                error <= 2e-6 * (1.0 + expected.abs()),
+                "{:?} {loss:?} {level}: parameter {p}: {gradient} for {expected}",
+                net.layers
+            );
+        }
+    }
+}
+
 #[test]
 fn gradients_agree_with_central_differences() {
-    let rows = 7;
     for hidden in ACTIVATIONS {
         for (loss, outputs, last) in [
             (Loss::MeanSquaredError, 2, Activation::Identity),
@@ -139,37 +174,17 @@ fn gradients_agree_with_central_differences() {
             (Loss::BinaryCrossEntropy, 1, Activation::Identity),
             (Loss::CategoricalCrossEntropy, 4, Activation::Identity),
         ] {
-            let net = Net::new(&[5, 19, 6, outputs], hidden, last);
-            let mlp = net.mlp();
-            let (x, y) = (noise(rows * 5, 1), targets(loss, rows, outputs));
-            let params: Vec<f64> = net.params.iter().map(|&p| f64::from(p)).collect();
-            for level in Level::available() {
-                let mut buffer = vec![f32::NAN; mlp.workspace_len(rows + 2, 1)];
-                let mut workspace = Workspace::new(&mlp, rows + 2, &mut buffer).unwrap();
-                mlp.forward(&level, &net.params, &x, &mut workspace).unwrap();
-                let weights = Weights::default();
-                let value = mlp.loss(&level, loss, &y, weights, &mut workspace).unwrap();
-                mlp.backward(&level, &net.params, &x, &mut workspace).unwrap();
-
-                let expected = loss_in_f64(&net, &params, loss, &x, &y);
-                assert!((f64::from(value) - expected).abs() <= 1e-6 * (1.0 + expected));
-                for (p, &gradient) in workspace.gradient().iter().enumerate() {
-                    let at = |delta: f64| {
-                        let mut moved = params.clone();
-                        moved[p] += delta;
-                        loss_in_f64(&net, &moved, loss, &x, &y)
-                    };
-                    let step = 1e-5;
-                    let expected = (at(step) - at(-step)) / (2.0 * step);
-                    let error = (f64::from(gradient) - expected).abs();
-                    // The differences are good to 1e-9; f32 gives the rest.
-                    assert!(
-                        error <= 2e-6 * (1.0 + expected.abs()),
-                        "{hidden:?} {loss:?} {last:?} {level}: parameter {p}: {gradient} for {expected}"
-                    );
-                }
-            }
+            check_gradient(&Net::new(&[5, 19, 6, outputs], hidden, last), loss, 7, 1);
         }
+    }
+}
+
+/// Layers too wide for a backward pass in place, above one another and above narrow ones.
+#[test]
+fn gradients_of_wide_layers() {
+    for hidden in [Activation::Tanh, Activation::Gelu] {
+        let net = Net::new(&[2, 3, 520, 514, 4, 2], hidden, Activation::Identity);
+        check_gradient(&net, Loss::MeanSquaredError, 2, 1009);
     }
 }
 
@@ -383,7 +398,10 @@ fn passes_want_their_order() {
     named(mlp.update(&level, &options(loss), &mut params, &mut state, &workspace), "`backward`");
     mlp.backward(&level, &params, &x, &mut workspace).unwrap();
     named(mlp.backward(&level, &params, &x, &mut workspace), "used up");
+    let again = mlp.loss(&level, loss, &[0.0, 1.0], weights, &mut workspace);
+    named(again.map(drop), "used up");
     mlp.update(&level, &options(loss), &mut params, &mut state, &workspace).unwrap();
+    mlp.forward(&level, &params, &x, &mut workspace).unwrap();
     // A refused loss leaves nothing for a backward pass.
     mlp.loss(&level, loss, &[0.0, 3.0], weights, &mut workspace).unwrap_err();
     named(mlp.backward(&level, &params, &x, &mut workspace), "`loss`");

@@ -59,6 +59,8 @@ fn the_cut_does_not_show() {
         check(m, n, k, transposed, Epilogue::Bias(&bias));
         check(m, n, k, transposed, Epilogue::BiasActivation(&bias, Activation::Tanh));
         check(m, n, k, transposed, Epilogue::Derivative(Activation::Tanh, saved));
+        check(m, n, k, transposed, Epilogue::DerivativeInPlace(Activation::Relu));
+        check(m, n, k, transposed, Epilogue::DerivativeInPlace(Activation::Tanh));
     }
 }
 

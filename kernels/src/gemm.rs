@@ -65,7 +65,14 @@ pub enum Epilogue<'a> {
     /// Multiplies by the derivative of the activation, taken from what the forward pass saved (see
     /// [`Activation::saves`]), a matrix of the shape of C: the backward pass.
     Derivative(Activation, MatRef<'a>),
+    /// The same where C itself holds what the forward pass saved, and is overwritten by the product:
+    /// a backward pass without a second buffer. k is at most [`IN_PLACE_K`].
+    DerivativeInPlace(Activation),
 }
+
+/// Largest k of [`Epilogue::DerivativeInPlace`]: one block, as the sums of several would have to
+/// wait in C for each other.
+pub const IN_PLACE_K: usize = blocking::KC;
 
 /// The order of summation of a product, which depends on its shape alone.
 ///
@@ -119,14 +126,22 @@ impl Plan {
 /// where m < 48, 170 000 where m <= 264, 1 200 000 for any shape.
 #[must_use]
 pub const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
-    blocking::scratch_len(m, n, k)
+    blocking::scratch_len(m, n, k, false)
+}
+
+/// [`scratch_len`] for a product whose B has contiguous rows (column stride 1): zero where m < 48 or
+/// k < 128, since B is then read where it lies.
+#[must_use]
+pub const fn row_major_scratch_len(m: usize, n: usize, k: usize) -> usize {
+    blocking::scratch_len(m, n, k, true)
 }
 
 /// C <- epilogue(alpha A B + beta C).
 ///
-/// `lhs` is m x k, `rhs` k x n, `c` m x n, `scratch` has at least [`scratch_len`]`(m, n, k)`
-/// elements, whose values before do not matter and after are unspecified. See the [module](self)
-/// for special values and the order of summation.
+/// `lhs` is m x k, `rhs` k x n, `c` m x n, `scratch` has at least [`scratch_len`]`(m, n, k)` elements
+/// ([`row_major_scratch_len`] is enough where the rows of `rhs` are contiguous), whose values before
+/// do not matter and after are unspecified. See the [module](self) for special values and the order
+/// of summation.
 ///
 /// ```
 /// use slimfit_kernels::activation::Activation;
@@ -152,8 +167,8 @@ pub const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] or [`Error::Length`] if the shapes do not fit together or `scratch` is too
-/// short, [`Error::Parameter`] if that of an activation is negative or not finite. C is then as it
+/// [`Error::Shape`] or [`Error::Length`] if the shapes do not fit together, `scratch` is too short or
+/// k too long for [`Epilogue::DerivativeInPlace`], [`Error::Parameter`] if that of an activation is negative or not finite. C is then as it
 /// was.
 pub fn gemm(
     level: Level,
@@ -238,12 +253,17 @@ fn product(
     if k != plan.k {
         return Err(Error::Length { what: "columns of lhs", expected: plan.k, found: k });
     }
+    let (out_row, out_col) = (stride(c.row_stride(), m), stride(c.col_stride(), n));
+    let out = c.data_mut().as_mut_ptr();
     let mut floor = f32::NEG_INFINITY;
     let mut after = After::None;
+    let mut in_place = false;
     let mut bias = core::ptr::null();
     match epilogue {
         Epilogue::None => {}
-        Epilogue::BiasActivation(_, activation) | Epilogue::Derivative(activation, _)
+        Epilogue::BiasActivation(_, activation)
+        | Epilogue::Derivative(activation, _)
+        | Epilogue::DerivativeInPlace(activation)
             if activation.check().is_err() =>
         {
             return activation.check();
@@ -264,15 +284,25 @@ fn product(
                 after = After::Backward(activation, source(saved));
             }
         }
+        Epilogue::DerivativeInPlace(activation) => {
+            if k > IN_PLACE_K {
+                let what = "columns of lhs for a derivative in place (at most)";
+                return Err(Error::Length { what, expected: IN_PLACE_K, found: k });
+            }
+            if activation != Activation::Identity {
+                after =
+                    After::Backward(activation, Source { ptr: out, row: out_row, col: out_col });
+                in_place = true;
+            }
+        }
     }
-    let needed = scratch_len(m, n, k);
+    let needed = blocking::scratch_len(m, n, k, rhs.col_stride() == 1);
     if scratch.len() < needed {
         return Err(Error::Length { what: "scratch", expected: needed, found: scratch.len() });
     }
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let (out_row, out_col) = (stride(c.row_stride(), m), stride(c.col_stride(), n));
     let problem = Problem {
         m,
         n,
@@ -281,11 +311,12 @@ fn product(
         split: plan.order == Order::Split,
         lhs: source(lhs),
         rhs: source(rhs),
-        out: c.data_mut().as_mut_ptr(),
+        out,
         out_row,
         out_col,
-        finish: Finish { alpha, beta, bias, floor },
+        finish: Finish { alpha, beta, bias, floor, gate: false },
         after,
+        in_place,
         scratch: scratch.as_mut_ptr(),
     };
     compute(level, &problem, plan.order);
@@ -323,7 +354,8 @@ stamp! {
 fn compute_in<S: Simd>(s: S, problem: &Problem, order: Order) {
     // SAFETY: `gemm_part` made the problem from views, which lie in their slices by construction,
     // after checking their shapes and the lengths of bias, saved matrix and scratch; the one it
-    // writes to is a mutable borrow, so that it overlaps none of the others, and it is not empty.
+    // writes to is a mutable borrow, so that it overlaps none of the others, and it is not empty. The
+    // saved matrix may be C itself if `in_place` says so.
     unsafe {
         if problem.k == 0 {
             s.call(blocking::Scale(problem));

@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 use slimfit_kernels::activation::{self, Activation};
-use slimfit_kernels::gemm::{Epilogue, Plan, gemm, gemm_part, scratch_len};
+use slimfit_kernels::gemm::{
+    Epilogue, IN_PLACE_K, Plan, gemm, gemm_part, row_major_scratch_len, scratch_len,
+};
 use slimfit_kernels::{Error, Level, MatMut, MatRef};
 
 /// What stands around C and in the gaps of its strides.
@@ -154,6 +156,22 @@ enum Kind {
     Bias,
     Activation(Activation),
     Derivative(Activation),
+    /// With C before as the saved matrix.
+    InPlace(Activation),
+}
+
+impl Kind {
+    /// `k`, or the largest that goes in place.
+    fn limit(self, k: usize) -> usize {
+        if matches!(self, Self::InPlace(_)) { k.min(IN_PLACE_K) } else { k }
+    }
+}
+
+/// As little as will do.
+fn scratch_for(m: usize, n: usize, k: usize, rhs: MatRef<'_>) -> Vec<f32> {
+    let row_major = rhs.col_stride() == 1;
+    let len = if row_major { row_major_scratch_len(m, n, k) } else { scratch_len(m, n, k) };
+    vec![f32::NAN; len]
 }
 
 /// A product with all its operands.
@@ -195,13 +213,14 @@ impl Case {
             Kind::Bias => Epilogue::Bias(&self.bias),
             Kind::Activation(activation) => Epilogue::BiasActivation(&self.bias, activation),
             Kind::Derivative(activation) => Epilogue::Derivative(activation, self.saved.view()),
+            Kind::InPlace(activation) => Epilogue::DerivativeInPlace(activation),
         }
     }
     fn run(&self, level: Level) -> Matrix {
         let (m, n, k) = self.shape();
         let mut c = self.c.clone();
-        let mut scratch = vec![f32::NAN; scratch_len(m, n, k)];
         let (lhs, rhs) = (self.lhs.view(), self.rhs.view());
+        let mut scratch = scratch_for(m, n, k, rhs);
         let epilogue = self.epilogue();
         gemm(level, self.alpha, lhs, rhs, self.beta, c.view_mut(), epilogue, &mut scratch).unwrap();
         c.check_canaries();
@@ -242,8 +261,10 @@ impl Case {
                 bound = 1.13 * bound + 4.0 * u * (1.0 + z.abs());
                 forward(activation, z)
             }
-            Kind::Derivative(activation) => {
-                let slope = derivative(activation, f64::from(self.saved.get(i, j)));
+            Kind::Derivative(activation) | Kind::InPlace(activation) => {
+                let in_place = matches!(self.kind, Kind::InPlace(_));
+                let saved = if in_place { &self.c } else { &self.saved };
+                let slope = derivative(activation, f64::from(saved.get(i, j)));
                 bound = bound * slope.abs() + 4.0 * u * sum.abs() * slope.abs().max(1.0);
                 sum * slope
             }
@@ -307,8 +328,9 @@ impl Case {
                     Kind::Bias => Epilogue::Bias(&self.bias[left..right]),
                     Kind::Activation(a) => Epilogue::BiasActivation(&self.bias[left..right], a),
                     Kind::Derivative(a) => Epilogue::Derivative(a, saved.view()),
+                    Kind::InPlace(a) => Epilogue::DerivativeInPlace(a),
                 };
-                let mut scratch = vec![f32::NAN; scratch_len(height, width, k)];
+                let mut scratch = scratch_for(height, width, k, rhs);
                 let (alpha, beta, c) = (self.alpha, self.beta, part.view_mut());
                 gemm_part(level, plan, alpha, lhs, rhs, beta, c, epilogue, &mut scratch).unwrap();
                 parts.data = part.data;
@@ -363,7 +385,7 @@ fn derivative(activation: Activation, saved: f64) -> f64 {
     }
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 29] = [
     Kind::None,
     Kind::Bias,
     Kind::Activation(Activation::Identity),
@@ -384,6 +406,15 @@ const KINDS: [Kind; 20] = [
     Kind::Derivative(Activation::Gelu),
     Kind::Derivative(Activation::Silu),
     Kind::Derivative(Activation::Softplus),
+    Kind::InPlace(Activation::Identity),
+    Kind::InPlace(Activation::Relu),
+    Kind::InPlace(Activation::LeakyRelu(0.125)),
+    Kind::InPlace(Activation::Elu(0.75)),
+    Kind::InPlace(Activation::Sigmoid),
+    Kind::InPlace(Activation::Tanh),
+    Kind::InPlace(Activation::Gelu),
+    Kind::InPlace(Activation::Silu),
+    Kind::InPlace(Activation::Softplus),
 ];
 
 #[test]
@@ -478,6 +509,7 @@ fn scalars_and_epilogues() {
                 for (m, n, k) in [(5, 1, 40), (1, 33, 9), (13, 21, 17), (9, 70, 530), (4, 3, 0)] {
                     for layout in [Layout::Rows, Layout::Columns] {
                         let layouts = [Layout::Rows, Layout::Columns, layout];
+                        let k = kind.limit(k);
                         let mut case = Case::new(m, n, k, layouts, kind, r.next());
                         (case.alpha, case.beta) = (alpha, beta);
                         case.check_levels();
@@ -492,7 +524,7 @@ fn scalars_and_epilogues() {
 fn an_epilogue_has_the_bits_of_separate_passes() {
     for kind in KINDS {
         for (m, n, k) in [(5, 1, 40), (13, 21, 17), (9, 70, 530)] {
-            let case = Case::new(m, n, k, [Layout::Rows; 3], kind, 15);
+            let case = Case::new(m, n, kind.limit(k), [Layout::Rows; 3], kind, 15);
             let bare = match kind {
                 Kind::Activation(_) => Kind::Bias,
                 _ => Kind::None,
@@ -501,11 +533,12 @@ fn an_epilogue_has_the_bits_of_separate_passes() {
                 let mut expected = Case { kind: bare, ..case.clone() }.run(level);
                 for i in 0..m {
                     for j in 0..n {
-                        let saved = [case.saved.get(i, j)];
+                        let (saved, before) = ([case.saved.get(i, j)], [case.c.get(i, j)]);
                         let x = core::slice::from_mut(expected.at(i, j));
                         match kind {
                             Kind::Activation(f) => activation::forward_in_place(level, f, x),
                             Kind::Derivative(f) => activation::backward(level, f, &saved, x),
+                            Kind::InPlace(f) => activation::backward(level, f, &before, x),
                             _ => Ok(()),
                         }
                         .unwrap();
@@ -586,6 +619,8 @@ fn large_and_aliasing_shapes() {
         (61, 1024, 1030, [Layout::ColumnsWithGap(1024 - 61), Layout::Rows, Layout::Rows]),
         (260, 131, 256, [Layout::RowsWithGap(768), Layout::RowsWithGap(1024 - 131), Layout::Rows]),
         (50, 129, 1600, [Layout::RowsWithGap(1024 * 2 - 1600), Layout::Columns, Layout::Columns]),
+        (600, 200, 512, [Layout::Rows, Layout::Columns, Layout::Rows]),
+        (300, 140, 512, [Layout::Columns, Layout::RowsWithGap(1024 - 140), Layout::Columns]),
     ]
     .into_iter()
     .zip([
@@ -596,6 +631,8 @@ fn large_and_aliasing_shapes() {
         Kind::Bias,
         Kind::Activation(Activation::Elu(0.75)),
         Kind::None,
+        Kind::InPlace(Activation::Relu),
+        Kind::InPlace(Activation::Tanh),
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());
         (case.alpha, case.beta) = (-0.5, 1.0);
@@ -619,7 +656,7 @@ fn parts_have_the_bits_of_the_whole() {
     ] {
         for kind in KINDS {
             let layouts = [LAYOUTS[r.below(5)], LAYOUTS[r.below(5)], LAYOUTS[r.below(5)]];
-            let mut case = Case::new(m, n, k, layouts, kind, r.next());
+            let mut case = Case::new(m, n, kind.limit(k), layouts, kind, r.next());
             case.beta = [0.0, 1.0, -0.5][r.below(3)];
             case.check_parts(&mut r);
         }
@@ -652,6 +689,7 @@ fn scratch_never_falls() {
         for n in sizes {
             for k in sizes {
                 let len = scratch_len(m, n, k);
+                assert!(row_major_scratch_len(m, n, k) <= len, "{m} {n} {k}");
                 assert!(len <= scratch_len(m + 1, n, k), "{m} {n} {k}");
                 assert!(len <= scratch_len(m, n + 1, k), "{m} {n} {k}");
                 assert!(len <= scratch_len(m, n, k + 1), "{m} {n} {k}");
@@ -663,6 +701,11 @@ fn scratch_never_falls() {
     for (m, bound) in [(47, 33_000), (264, 170_000), (largest, 1_200_000)] {
         assert!(scratch_len(m, largest, largest) <= bound, "{m}");
     }
+}
+
+/// All elements in one place.
+fn view_of_ones(rows: usize, cols: usize) -> MatRef<'static> {
+    MatRef::with_strides(&[1.0], rows, cols, 0, 0).unwrap()
 }
 
 #[test]
@@ -698,15 +741,21 @@ fn misfits_are_refused_and_nothing_is_written() {
         let error = refused(good, Epilogue::Derivative(relu, view(5, 3)), None, &mut scratch);
         assert_eq!(error, Error::Shape { what: "saved", expected: (3, 5), found: (5, 3) });
         let leaky = Activation::LeakyRelu(-0.5);
-        for epilogue in
-            [Epilogue::BiasActivation(bias, leaky), Epilogue::Derivative(leaky, view(3, 5))]
-        {
+        for epilogue in [
+            Epilogue::BiasActivation(bias, leaky),
+            Epilogue::Derivative(leaky, view(3, 5)),
+            Epilogue::DerivativeInPlace(leaky),
+        ] {
             let error = refused(good, epilogue, None, &mut scratch);
             assert!(matches!(error, Error::Parameter { .. }));
         }
-        let error = refused(good, Epilogue::Bias(bias), None, &mut scratch[1..]);
+        let in_columns = (good.0, view(5, 4).t());
+        let error = refused(in_columns, Epilogue::Bias(bias), None, &mut scratch[1..]);
         let (expected, found) = (scratch_len(3, 5, 4), scratch_len(3, 5, 4) - 1);
         assert_eq!(error, Error::Length { what: "scratch", expected, found });
+        let long = (view_of_ones(3, IN_PLACE_K + 1), view_of_ones(IN_PLACE_K + 1, 5));
+        let error = refused(long, Epilogue::DerivativeInPlace(relu), None, &mut scratch);
+        assert!(matches!(error, Error::Length { expected: IN_PLACE_K, .. }));
         for (m, n, k) in [(2, 5, 4), (3, 4, 4), (3, 5, 5), (3, 5, 3)] {
             refused(good, none, Some(Plan::new(m, n, k)), &mut scratch);
         }

@@ -8,11 +8,11 @@ use slimfit_kernels::Error;
 pub(super) enum Stage {
     /// Nothing can be read.
     Empty,
-    /// The outputs and derivatives of all layers are there.
+    /// What the layers put out and save is there.
     Forward,
     /// So is the gradient by the last layer's sums.
     Loss,
-    /// The gradient by the parameters is there, and has used up that of the loss.
+    /// The gradient by the parameters is there, and has used up the rest but for the last outputs.
     Backward,
 }
 
@@ -29,8 +29,10 @@ pub struct Workspace<'w> {
     pub(super) outputs: &'w mut [f32],
     /// The same for the layers whose activation saves its derivative.
     pub(super) derivatives: &'w mut [f32],
+    /// The gradient by the sums of the last layer.
     pub(super) delta: &'w mut [f32],
-    pub(super) delta_below: &'w mut [f32],
+    /// The gradients by the inputs of wide layers; others take the place of what is saved there.
+    pub(super) wide: &'w mut [f32],
     pub(super) gradient: &'w mut [f32],
     pub(super) scratch: &'w mut [f32],
 }
@@ -47,11 +49,11 @@ impl<'w> Workspace<'w> {
             let found = slice.len();
             return Err(Error::Length { what: "workspace (at least)", expected, found });
         }
-        let Lengths { outputs, derivatives, delta, .. } = Lengths::new(mlp.layers(), rows);
+        let Lengths { outputs, derivatives, last, wide, .. } = Lengths::new(mlp.layers(), rows);
         let (outputs, slice) = slice.split_at_mut(outputs);
         let (derivatives, slice) = slice.split_at_mut(derivatives);
-        let (delta, slice) = slice.split_at_mut(delta);
-        let (delta_below, slice) = slice.split_at_mut(delta.len());
+        let (delta, slice) = slice.split_at_mut(last);
+        let (wide, slice) = slice.split_at_mut(wide);
         let (gradient, scratch) = slice.split_at_mut(mlp.parameter_len());
         Ok(Self {
             mlp: *mlp,
@@ -61,7 +63,7 @@ impl<'w> Workspace<'w> {
             outputs,
             derivatives,
             delta,
-            delta_below,
+            wide,
             gradient,
             scratch,
         })
@@ -74,7 +76,7 @@ impl<'w> Workspace<'w> {
     }
 
     /// The outputs of the last layer after [`Mlp::forward`], `[rows, outputs]`: logits for the
-    /// cross-entropies. Empty before.
+    /// cross-entropies. Empty before; they stay until the next forward pass.
     #[must_use]
     pub fn outputs(&self) -> &[f32] {
         let end = self.rows * self.mlp.output_columns();
@@ -120,6 +122,12 @@ pub(super) fn off_end(slice: &[f32], len: usize) -> (&[f32], &[f32]) {
     slice.split_at(slice.len().saturating_sub(len))
 }
 
+/// Cuts the last `len` elements off `slice`; all if there are fewer.
+#[expect(clippy::mut_mut, reason = "as `split_off_mut` of a slice")]
+pub(super) fn split_off_end<'s>(slice: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
+    slice.split_off_mut(slice.len().saturating_sub(len)..).unwrap_or_default()
+}
+
 /// The `len` elements before index `end`.
 pub(super) fn part_before(slice: &[f32], end: usize, len: usize) -> &[f32] {
     off_end(slice.get(..end).unwrap_or_default(), len).1
@@ -129,14 +137,17 @@ pub(super) fn part_before(slice: &[f32], end: usize, len: usize) -> &[f32] {
 pub(super) struct Lengths {
     pub(super) outputs: usize,
     pub(super) derivatives: usize,
-    pub(super) delta: usize,
+    /// The outputs of the last layer.
+    pub(super) last: usize,
+    /// The inputs of wide layers above the first.
+    pub(super) wide: usize,
     /// The largest output of a layer that is not the last.
     pub(super) hidden: usize,
 }
 
 impl Lengths {
     pub(super) const fn new(layers: &[Layer], rows: usize) -> Self {
-        let mut lengths = Self { outputs: 0, derivatives: 0, delta: 0, hidden: 0 };
+        let mut lengths = Self { outputs: 0, derivatives: 0, last: 0, wide: 0, hidden: 0 };
         let mut l = 0;
         while l < layers.len() {
             let layer = &layers[l];
@@ -145,7 +156,11 @@ impl Lengths {
             if layer.saves_derivative() {
                 lengths.derivatives = lengths.derivatives.saturating_add(len);
             }
-            lengths.delta = max(lengths.delta, len);
+            if l > 0 && layer.is_wide() {
+                let inputs = layer.inputs.saturating_mul(rows);
+                lengths.wide = lengths.wide.saturating_add(inputs);
+            }
+            lengths.last = len;
             if l + 1 < layers.len() {
                 lengths.hidden = max(lengths.hidden, len);
             }

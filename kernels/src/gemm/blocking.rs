@@ -25,6 +25,7 @@ use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
 use super::packing::{self, Source};
+use crate::activation::Activation;
 use crate::simd::{Kernel, Simd};
 
 /// Largest block of k.
@@ -71,9 +72,19 @@ const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     }
 }
 
-/// f32 of scratch for a product of this shape.
-pub(super) const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
-    if m == 0 || n <= 1 { 0 } else { ALIGN + rhs_scratch(m, n, k) + lhs_scratch(m, n, k) }
+/// Whether so many rows of A and of B make up for copying B, if the stride of its rows aliases.
+#[inline(always)]
+const fn repays_packing(m: usize, k: usize) -> bool {
+    m >= PACK_MIN_ROWS && k >= PACK_MIN_K
+}
+
+/// f32 of scratch for a product of this shape; `row_major` says that B has contiguous rows.
+pub(super) const fn scratch_len(m: usize, n: usize, k: usize, row_major: bool) -> usize {
+    if m == 0 || n <= 1 || row_major && !repays_packing(m, k) {
+        0
+    } else {
+        ALIGN + rhs_scratch(m, n, k) + lhs_scratch(m, n, k)
+    }
 }
 
 /// `total` dealt out to `parts` parts that differ by one at most, the larger first.
@@ -120,6 +131,8 @@ pub(super) struct Problem {
     pub(super) finish: Finish,
     /// What follows on finished elements.
     pub(super) after: After,
+    /// Whether the saved matrix of `after` is C: C must not be written before it is read.
+    pub(super) in_place: bool,
     /// [`scratch_len`] f32.
     pub(super) scratch: *mut f32,
 }
@@ -141,9 +154,20 @@ fn turns(problem: &Problem) -> bool {
 /// # Safety
 /// m, n, k > 0. `lhs` is valid for reading m x k elements, `rhs` for k x n, `out` for reading and
 /// writing m x n, the bias of `finish`, unless null, for n, the saved matrix of `after` for m x n,
-/// `scratch` for writing [`scratch_len`]; what is written overlaps nothing else.
+/// `scratch` for writing [`scratch_len`]; what is written overlaps nothing else, but that the saved
+/// matrix is C itself if `in_place`, and then k <= kc.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
+    // Relu's derivative is in the microkernel's store, where C passes through registers.
+    let gated;
+    let problem = match problem.after {
+        After::Backward(Activation::Relu, _) if problem.in_place => {
+            let finish = Finish { gate: true, ..problem.finish };
+            gated = Problem { finish, after: After::None, in_place: false, ..*problem };
+            &gated
+        }
+        _ => problem,
+    };
     let Problem { m, n, k, kc, split, lhs, rhs, .. } = *problem;
     if n <= NARROW_COLS && lhs.row == 1 && m >= NARROW_ROWS && turns(problem) {
         // C^T = B^T A^T: registers full of a column of A instead of half full of a row of B.
@@ -161,10 +185,9 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         return;
     }
     let pack_lhs = lhs_scratch(m, n, k) > 0 && aliases(lhs.col);
-    let pack_rhs =
-        n > 1 && (rhs.col != 1 || aliases(rhs.row) && m >= PACK_MIN_ROWS && k >= PACK_MIN_K);
+    let pack_rhs = n > 1 && (rhs.col != 1 || aliases(rhs.row) && repays_packing(m, k));
     let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
-    if k <= kc && m <= MC && !pack_lhs && !pack_rhs && problem.out_col == 1 {
+    if k <= kc && m <= MC && !pack_lhs && !pack_rhs && problem.out_col == 1 && !problem.in_place {
         // SAFETY: the caller vouches for the problem; C has contiguous rows.
         unsafe { run_direct(s, problem, panels) };
     } else {
@@ -444,7 +467,7 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
         let row = block.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
         unsafe {
-            if problem.out_col == 1 {
+            if problem.out_col == 1 && !problem.in_place {
                 let out = problem.out.wrapping_add(row * problem.out_row + block.column);
                 let strip = Strip { out, ..strip };
                 microkernel::run_strip(s, mr, vectors, problem.split, &strip);
@@ -462,7 +485,26 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
     }
 }
 
-/// Computes one tile through a buffer, for a C whose rows are not contiguous.
+/// Copies the first `len` values of `row` to `out`.
+///
+/// # Safety
+/// `len <= row.len()`, and `out` is valid for writing so many.
+#[inline(always)]
+unsafe fn copy_row<S: Simd>(s: S, row: &[f32], out: *mut f32, len: usize) {
+    for (v, chunk) in row.chunks_exact(S::LANES).enumerate() {
+        let done = v * S::LANES;
+        if done < len {
+            // SAFETY: the chunk has LANES values, and `out` room for len - done more.
+            unsafe {
+                let values = s.load_ptr(chunk.as_ptr());
+                s.store_ptr_first(values, out.wrapping_add(done), (len - done).min(S::LANES));
+            }
+        }
+    }
+}
+
+/// Computes one tile through a buffer, for a C whose rows are not contiguous, or whose values are
+/// read by what follows.
 ///
 /// # Safety
 /// As for [`run_block`], for the rows `row..row + mr`.
@@ -479,7 +521,7 @@ unsafe fn stage<S: Simd>(
     let element = |i: usize, j: usize| {
         problem.out.wrapping_add((row + i) * problem.out_row + (block.column + j) * problem.out_col)
     };
-    if block.finish.beta != 0.0 {
+    if block.finish.reads() {
         for (i, buffer) in buffer.chunks_exact_mut(MAX_COLS).take(mr).enumerate() {
             for (j, x) in buffer.iter_mut().take(block.cols).enumerate() {
                 // SAFETY: an element of C by the caller's word.
@@ -495,6 +537,11 @@ unsafe fn stage<S: Simd>(
         epilogue::run(s, block.after.at(row, block.column), out, MAX_COLS, mr, block.cols);
     }
     for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {
+        if problem.out_col == 1 {
+            // SAFETY: a row of C by the caller's word, as long as `cols <= MAX_COLS`.
+            unsafe { copy_row(s, buffer, element(i, 0), block.cols) };
+            continue;
+        }
         for (j, x) in buffer.iter().take(block.cols).enumerate() {
             // SAFETY: an element of C by the caller's word.
             unsafe { element(i, j).write(*x) };

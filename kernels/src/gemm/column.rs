@@ -28,7 +28,7 @@ impl Kernel for Column<'_> {
 /// As for [`super::blocking::run`], without scratch.
 #[inline(always)]
 unsafe fn run<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, k, lhs, rhs, out, out_row, ref finish, after, .. } = *problem;
+    let Problem { m, k, lhs, rhs, out, out_row, ref finish, after, in_place, .. } = *problem;
     let mut row = 0;
     while row < m {
         let rows = if m - row < BLOCK { m - row } else { BLOCK };
@@ -43,7 +43,7 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         // SAFETY: element row + i of C, i < rows, is at `out + i * out_row`; the buffer has room
         // for all of them.
         unsafe {
-            if out_row == 1 {
+            if out_row == 1 && !in_place {
                 write(s, sums, finish, out, rows);
                 epilogue::run(s, after, out, 0, 1, rows);
             } else {

@@ -15,6 +15,7 @@
 //! fourteen rows fit into the integer registers. A strip is a run of tiles of the same shape below
 //! one another: one call, one dispatch.
 
+use crate::activation::{Elementwise, Relu};
 use crate::simd::{Kernel, Simd};
 
 /// Chains an element is split into when C is very small.
@@ -92,16 +93,18 @@ pub(super) struct Strip {
     pub(super) finish: Finish,
 }
 
-/// `max(floor, alpha * sum + beta * C + bias)`.
+/// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C if `gate`.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     pub(super) alpha: f32,
-    /// Zero: C is not read.
+    /// Zero: C is not added.
     pub(super) beta: f32,
     /// One value a column, or null.
     pub(super) bias: *const f32,
     /// Lower bound; -inf for none.
     pub(super) floor: f32,
+    /// C holds the outputs of relu.
+    pub(super) gate: bool,
 }
 
 impl Finish {
@@ -112,12 +115,18 @@ impl Finish {
         Self { bias, ..self }
     }
 
+    /// Whether C is read.
+    pub(super) fn reads(&self) -> bool {
+        self.beta != 0.0 || self.gate
+    }
+
     /// Whether the sums are stored as they are.
     fn is_plain(&self) -> bool {
         self.alpha == 1.0
             && self.beta == 0.0
             && self.bias.is_null()
             && self.floor == f32::NEG_INFINITY
+            && !self.gate
     }
 }
 
@@ -338,13 +347,16 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
         // SAFETY: the caller vouches for a bias in every column.
         unsafe { load_row::<S, NV, TAIL>(s, finish.bias, last) }
     };
-    let reads = finish.beta != 0.0;
+    let (adds, gates) = (finish.beta != 0.0, finish.gate);
     for (i, row) in sums.iter().enumerate() {
         let out = out.wrapping_add(i * out_row);
         let mut row = *row;
-        if reads {
+        let mut before = [s.splat(0.0); NV];
+        if finish.reads() {
             // SAFETY: row i of a tile of the strip.
-            let before = unsafe { load_row::<S, NV, TAIL>(s, out, last) };
+            before = unsafe { load_row::<S, NV, TAIL>(s, out, last) };
+        }
+        if adds {
             for (x, before) in row.iter_mut().zip(before) {
                 *x = s.mul_add(alpha, *x, s.mul(beta, before));
             }
@@ -355,6 +367,11 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
         }
         for (x, bias) in row.iter_mut().zip(bias) {
             *x = s.max(floor, s.add(*x, bias));
+        }
+        if gates {
+            for (x, before) in row.iter_mut().zip(before) {
+                *x = s.mul(*x, Relu.derivative(s, before));
+            }
         }
         // SAFETY: row i of a tile of the strip.
         unsafe { store_row::<S, NV, TAIL>(s, &row, out, last) };
