@@ -42,7 +42,7 @@ impl Worker {
         line.trim().parse().ok()
     }
 
-    /// Seconds a call.
+    /// Seconds a call; NaN if the library does not do this product.
     pub fn turn(&mut self, product: &Product, calls: u32) -> f64 {
         let Product { m, n, k, lhs_transposed, rhs_transposed } = *product;
         let (lhs, rhs) = (u8::from(lhs_transposed), u8::from(rhs_transposed));
@@ -92,11 +92,29 @@ type Dnnl = unsafe extern "C" fn(
     i64,
 ) -> i32;
 
+/// Makes a kernel of libxsmm for one shape, or null; column-major.
+type XsmmDispatch = unsafe extern "C" fn(
+    i32,
+    i32,
+    i32,
+    *const i32,
+    *const i32,
+    *const i32,
+    *const f32,
+    *const f32,
+    *const i32,
+    *const i32,
+) -> Option<Xsmm>;
+type Xsmm = unsafe extern "C" fn(*const f32, *const f32, *mut f32);
+
 /// How a library multiplies row-major matrices.
 #[derive(Clone, Copy)]
 enum Sgemm {
     Cblas(Cblas),
     Dnnl(Dnnl),
+    XsmmDispatch(XsmmDispatch),
+    /// A kernel for one product.
+    Xsmm(Xsmm),
 }
 
 impl Sgemm {
@@ -109,7 +127,26 @@ impl Sgemm {
             }
         }
         // SAFETY: the signature of `dnnl_sgemm` in oneDNN's header.
-        unsafe { library.get::<Dnnl>("dnnl_sgemm") }.ok().map(|function| Self::Dnnl(*function))
+        if let Ok(function) = unsafe { library.get::<Dnnl>("dnnl_sgemm") } {
+            return Some(Self::Dnnl(*function));
+        }
+        // SAFETY: the signature in libxsmm's header.
+        unsafe { library.get::<XsmmDispatch>("libxsmm_smmdispatch") }
+            .ok()
+            .map(|function| Self::XsmmDispatch(*function))
+    }
+
+    /// What multiplies `product`, made once as its users make it; nothing if the library lacks it.
+    fn ready(self, product: &Product) -> Option<Self> {
+        let Self::XsmmDispatch(dispatch) = self else { return Some(self) };
+        let [m, n, k] = [product.m, product.n, product.k].map(|length| length as i32);
+        let (lhs_leading, rhs_leading) = product.leading();
+        let [lda, ldb] = [lhs_leading, rhs_leading].map(|length| length as i32);
+        // TRANS_A is 1, TRANS_B 2. Row-major C = A B is column-major C^T = B^T A^T.
+        let flags = i32::from(product.rhs_transposed) + 2 * i32::from(product.lhs_transposed);
+        let prefetch = std::ptr::null();
+        // SAFETY: all pointers are valid for the call.
+        unsafe { dispatch(n, m, k, &ldb, &lda, &n, &1.0, &0.0, &flags, prefetch) }.map(Self::Xsmm)
     }
 
     fn multiply(self, it: &mut Operands) {
@@ -135,6 +172,8 @@ impl Sgemm {
                     let status = sgemm(a, b, m, n, k, 1.0, lhs, lda, rhs, ldb, 0.0, out, n);
                     assert_eq!(status, 0, "oneDNN refuses");
                 }
+                Self::Xsmm(kernel) => kernel(rhs, lhs, out),
+                Self::XsmmDispatch(_) => unreachable!("made ready before"),
             }
         }
     }
@@ -148,12 +187,16 @@ pub fn work(args: &[String]) -> ExitCode {
     let Ok(library) = (unsafe { Library::new(path) }) else { return ExitCode::FAILURE };
     let Some(sgemm) = Sgemm::load(&library) else { return ExitCode::FAILURE };
     println!("0");
-    let mut multiply = |it: &mut Operands| sgemm.multiply(it);
     let mut operands: Option<Operands> = None;
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [m, n, k, lhs, rhs, calls] = numbers[..] else { return ExitCode::FAILURE };
         let product = Product { m, n, k, lhs_transposed: lhs == 1, rhs_transposed: rhs == 1 };
+        let Some(ready) = sgemm.ready(&product) else {
+            println!("nan");
+            continue;
+        };
+        let mut multiply = |it: &mut Operands| ready.multiply(it);
         if operands.as_ref().is_none_or(|operands| operands.product != product) {
             operands.insert(Operands::new(product, threads)).check(path, &mut multiply);
         }

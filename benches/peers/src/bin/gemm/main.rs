@@ -32,7 +32,7 @@ struct Blas {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const LIBRARIES: [Blas; 4] = [
+const LIBRARIES: [Blas; 7] = [
     Blas { name: "OpenBLAS", flag: "--openblas", file: None, environment: &[] },
     // The kernels that it does not choose by itself on processors newer than it.
     Blas {
@@ -43,6 +43,14 @@ const LIBRARIES: [Blas; 4] = [
     },
     Blas { name: "oneDNN", flag: "--onednn", file: Some("libdnnl.so"), environment: &[] },
     Blas { name: "BLIS", flag: "--blis", file: Some("libblis.so"), environment: &[] },
+    Blas { name: "AOCL-BLIS", flag: "--aocl-blis", file: Some("libblis-mt.so"), environment: &[] },
+    Blas {
+        name: "MKL",
+        flag: "--mkl",
+        file: Some("libmkl_rt.so"),
+        environment: &[("MKL_THREADING_LAYER", "GNU")],
+    },
+    Blas { name: "libxsmm", flag: "--libxsmm", file: Some("libxsmm.so"), environment: &[] },
 ];
 
 /// Someone who multiplies.
@@ -85,7 +93,8 @@ fn main() -> ExitCode {
     }
     if args.iter().any(|arg| arg == "--help") {
         println!(
-            "gemm [--threads 1|2|..] [--shape TEXT] [--rounds N] [--openblas|--onednn|--blis PATH]"
+            "gemm [--threads 1|2|..] [--shape TEXT] [--rounds N] \
+             [--openblas|--onednn|--blis|--aocl-blis|--mkl|--libxsmm PATH]"
         );
         return ExitCode::SUCCESS;
     }
@@ -130,6 +139,9 @@ fn run(args: &[String], threads: usize, rounds: usize) {
                     operands.check(name, multiply);
                 }
                 let once = contestant.turn(&mut operands, 1, threads);
+                if once.is_nan() {
+                    return 0;
+                }
                 let calls = (TURN / once).clamp(1.0, 1e5) as u32;
                 let each = contestant.turn(&mut operands, calls, threads);
                 (TURN / each).clamp(1.0, 1e6).ceil() as u32
@@ -146,17 +158,22 @@ fn run(args: &[String], threads: usize, rounds: usize) {
             for (((_, contestant), &calls), times) in
                 contestants.iter_mut().zip(&calls).zip(&mut times)
             {
-                times.push(contestant.turn(&mut operands, calls, threads));
+                if calls > 0 {
+                    times.push(contestant.turn(&mut operands, calls, threads));
+                }
             }
         }
-        let rates: Vec<f64> =
-            times.iter_mut().map(|times| product.flops() / median(times) / 1e9).collect();
+        // Zero for whom does not do this product.
+        let rate = |times: &mut Vec<f64>| {
+            if times.is_empty() { 0.0 } else { product.flops() / median(times) / 1e9 }
+        };
+        let rates: Vec<f64> = times.iter_mut().map(rate).collect();
         let (slimfit, peers) = rates.split_at(ours);
         let (mine, peak) = (slimfit[0], median(&mut peaks));
         let best = (0..peers.len()).max_by(|&i, &j| peers[i].total_cmp(&peers[j])).expect("a peer");
         print!("| {product} |");
         for rate in &rates {
-            print!(" {rate:.1} |");
+            if *rate > 0.0 { print!(" {rate:.1} |") } else { print!(" |") }
         }
         let (name, ratio) = (&contestants[ours + best].0, mine / peers[best]);
         println!(" {:.1} % | {name} | {ratio:.2} |", 100.0 * mine / peak);
