@@ -77,8 +77,8 @@ const FUNCTIONS: [Function; 10] = [
         name: "sigmoid",
         entry: math::sigmoid,
         oracle: sigmoid,
-        bounds: [1.13, 1.18],
-        hash: 0x65e8_0fa2_a6d9_d8f4,
+        bounds: [1.15, 1.17],
+        hash: 0x351b_3dba_eabb_1ff7,
     },
     Function {
         name: "erf",
@@ -98,8 +98,8 @@ const FUNCTIONS: [Function; 10] = [
         name: "silu",
         entry: math::silu,
         oracle: |x| times(x, sigmoid(x)),
-        bounds: [1.9, 1.94],
-        hash: 0xdb3a_5bba_e840_bdb8,
+        bounds: [1.92, 1.95],
+        hash: 0xf9dd_f0c8_9a37_dc6b,
     },
     Function {
         name: "softplus",

@@ -88,7 +88,12 @@ pub(super) fn mirrored<S: Simd, const BIAS: u8>(s: S, x: S::F32) -> (S::F32, S::
     let n = s.sub(biased, magic);
     let (high, low) = ln_2::<S>();
     let r = s.mul_add(n, s.splat(low), s.mul_add(n, s.splat(high), x));
-    (biased, s.neg_mul_add(horner(s, r, Q_MIRRORED), s.mul(r, r), r))
+    // Not by Horner's rule but pairwise (Estrin): what comes after is a long enough chain.
+    let [q0, q1, q2, q3, q4] = Q_MIRRORED.map(|c| s.splat(c));
+    let square = s.mul(r, r);
+    let upper = s.mul_add(q4, square, s.mul_add(q3, r, q2));
+    let q = s.mul_add(upper, square, s.mul_add(q1, r, q0));
+    (biased, s.neg_mul_add(q, square, r))
 }
 
 /// As [`reduce`], with the rounding error of r in [`Reduced::r_low`].

@@ -1,10 +1,11 @@
 //! The logistic function σ(x) = 1 / (1 + exp(-x)), and silu, x·σ(x).
 //!
-//! With exp(-x) = 2^n·(1 - m) and c = 2^n, the quotient is y = 1 / (1 + c·(1 - m)), first from sums
-//! that are rounded. What it leaves, 1 - y·(1 + c·(1 - m)), is then had almost exactly as
-//! ((1 - u) - y) + u·m with u = y·c, a product by a power of two: for large c, u is close to 1 and
-//! the first difference exact; for small c the second is. The corrected quotient is y plus y times that.
-//! It needs no fused multiply-add.
+//! With exp(-x) = 2^n·(1 - m) and c = 2^n, σ is the reciprocal of d = (1 + c) - c·m, where the product
+//! by a power of two is exact. The first quotient y = 1 / d has d rounded; what it leaves, 1 - y·d, is
+//! had almost exactly and corrects it. With FMA it is (1 - y·(1 + c)) + y·(c·m - l) with l for what
+//! the sum 1 + c lost, all of it but the products by y ready before the division is. Without,
+//! it is ((1 - u) - y) + u·m with u = y·c: for large c, u is close to 1 and
+//! the first difference exact; for small c the second is.
 //!
 //! c reaches 2^159. So c and the first 1 carry a factor 2^-32, whose inverse y then carries: all that
 //! is summed stays normal, and the last product rounds a subnormal result once.
@@ -45,9 +46,16 @@ fn logistic<S: Simd>(s: S, x: S::F32) -> Logistic<S> {
     let unit = s.splat(UNIT);
     let (biased, m) = mirrored::<S, BIAS>(s, x);
     let c = power(s, biased);
-    let y = s.div(one, s.mul_add(c, s.sub(one, m), unit));
+    let sum = s.add(c, unit);
+    let y = s.div(one, s.neg_mul_add(c, m, sum));
     let u = s.mul(y, c);
-    let rest = s.mul_add(u, m, s.neg_mul_add(y, unit, s.sub(one, u)));
+    let rest = if S::FUSED {
+        // For c below unit the sum loses too little to matter.
+        let minus_low = s.sub(s.sub(sum, c), unit);
+        s.mul_add(y, s.mul_add(c, m, minus_low), s.neg_mul_add(y, sum, one))
+    } else {
+        s.mul_add(u, m, s.neg_mul_add(y, unit, s.sub(one, u)))
+    };
     Logistic { scaled: s.mul_add(y, rest, y), u, m }
 }
 
