@@ -242,6 +242,13 @@ impl Total {
         self.sum = sum;
     }
 
+    /// Multiplies the sum.
+    #[inline(always)]
+    pub(crate) fn scale(&mut self, factor: f32) {
+        self.sum *= factor;
+        self.lost *= factor;
+    }
+
     /// Once the sum is infinite, the loss is a NaN that says nothing.
     #[inline(always)]
     pub(crate) fn value(self) -> f32 {

@@ -16,10 +16,17 @@
 //! elements at a time; the sums of these are added with their rounding errors carried along. Rows of
 //! at most sixteen elements are read and written once: groups of them are transposed, one row a lane,
 //! so that what is reduced over a row takes one operation a column for all of them, in the order of
-//! the tree. A longer row is swept three times, for its maximum, for the exponentials with their
-//! sum, and for the scaling. Two sweeps, the first for a running maximum with a sum that is rescaled,
-//! would take every exponential twice; the three took, on rows of 1000 and 4096, 2.1 to 2.6 times as
-//! long as the exponentials alone with AVX-512, 1.6 times with AVX2 and 1.2 times with SSE2.
+//! the tree.
+//!
+//! A longer row is passed over twice, the first time piece by piece (Milakov and Gimelshein, *Online
+//! normalizer calculation for softmax*, 2018, with a piece in place of their element): a piece stays in
+//! the first cache while its largest element is found and the exponentials of the differences to the
+//! largest so far are written; where that grew, the sum of the pieces before is rescaled. The second pass
+//! multiplies each piece by what it needs, so that no exponential is taken twice. A row of up to
+//! 1,024 elements is one piece, with nothing to rescale. On one core of an AMD EPYC (Zen 5) softmax
+//! of 1,048,576 elements takes 0.20 ns an element so with AVX-512 (0.37 with AVX2), where a
+//! pass for the maximum, one for the exponentials and one for the scaling took 0.19 (0.37) in place, and
+//! 0.26 (0.43) with the copy to another slice before them.
 //!
 //! **Special values.** -∞ has probability 0. A row with a NaN or with +∞, and a row of -∞ only, have
 //! no softmax: the whole row becomes NaN. Log-sum-exp is +∞, -∞ and NaN in these cases as the formula
@@ -33,11 +40,19 @@ use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
 use crate::math::generic::{exp, ln};
+use crate::math::{Function, map_in, map_in_place_in};
 use crate::reduce::Total;
-use crate::simd::{BLOCK, Simd};
+use crate::simd::{BLOCK, Kernel, Simd};
 
 /// Elements of a row that are summed before the compensated total takes over.
 const PIECE: usize = 1024;
+
+/// Elements of a row whose exponentials have the same shift: they stay in the first cache from the
+/// search for the largest to the exponentials. Longer in a row that would have too many [`PIECES`].
+const SHIFTED: usize = 4 * PIECE;
+
+/// Pieces of a row at most, each with the largest element that was known when it was read.
+pub(crate) const PIECES: usize = 32;
 
 /// `Ok` if `len` is a whole number of rows.
 fn check_rows(what: &'static str, len: usize, cols: usize) -> Result<(), Error> {
@@ -53,9 +68,9 @@ pub(crate) fn exp_or_zero<S: Simd>(s: S, x: S::F32, shift: S::F32) -> S::F32 {
     s.select(none, zero, exp(s, s.select(none, zero, s.sub(x, shift))))
 }
 
-/// Largest element of a row.
+/// The largest of a row. A NaN may go unseen here: the row's sum is NaN all the same.
 #[inline(always)]
-fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
+pub(crate) fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
     let (blocks, tail) = row.as_chunks::<BLOCK>();
     let mut acc = s.load_block_tail(tail, f32::NEG_INFINITY);
     for block in blocks {
@@ -66,12 +81,55 @@ fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
     s.max_block(acc)
 }
 
-/// Sum of exp(x - shift) over a row.
+/// Length of the pieces that a row of `len` elements is taken in: [`PIECES`] at most.
 #[inline(always)]
-fn row_exp_sum<S: Simd>(s: S, row: &[f32], shift: f32) -> f32 {
-    let shift = s.splat(shift);
-    let mut total = Total::default();
+pub(crate) fn piece_len(len: usize) -> usize {
+    SHIFTED * len.div_ceil(SHIFTED * PIECES).max(1)
+}
+
+/// The largest element so far, and the sum of exp(x - largest).
+pub(crate) struct Running {
+    pub(crate) max: f32,
+    pub(crate) total: Total,
+}
+
+impl Running {
+    /// Nothing so far. The least float stands for -∞, from which nothing can be subtracted.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self { max: f32::MIN, total: Total::default() }
+    }
+
+    /// Takes a largest element into account, and returns the largest so far.
+    #[inline(always)]
+    pub(crate) fn raise<S: Simd>(&mut self, s: S, max: f32) -> f32 {
+        if max > self.max {
+            if self.max > f32::MIN {
+                self.total.scale(lane(s, exp(s, s.splat(self.max - max))));
+            }
+            self.max = max;
+        }
+        self.max
+    }
+}
+
+/// The first lane. By way of a whole register: a load waits for what a masked store wrote.
+#[inline(always)]
+fn lane<S: Simd>(s: S, v: S::F32) -> f32 {
+    let mut lanes = [0.0; BLOCK];
+    if let Some(chunk) = s.chunks_mut(&mut lanes).0.first_mut() {
+        s.store(v, chunk);
+    }
+    let [x, ..] = lanes;
+    x
+}
+
+/// The largest element M of a row, at most [`f32::MAX`], and the sum of exp(x - M).
+#[inline(always)]
+fn row_exp_sum<S: Simd>(s: S, row: &[f32]) -> (f32, f32) {
+    let mut running = Running::new();
     for piece in row.chunks(PIECE) {
+        let shift = s.splat(running.raise(s, row_max(s, piece).min(f32::MAX)));
         let (blocks, tail) = piece.as_chunks::<BLOCK>();
         let mut acc = s.splat_block(0.0);
         for block in blocks {
@@ -85,9 +143,37 @@ fn row_exp_sum<S: Simd>(s: S, row: &[f32], shift: f32) -> f32 {
                 *acc = s.add(*acc, exp_or_zero(s, *x, shift));
             }
         }
-        total.add(s.sum_block(acc));
+        running.total.add(s.sum_block(acc));
     }
-    total.value()
+    (running.max, running.total.value())
+}
+
+/// Multiplies the pieces of a row, exp(x - shift) each with its own shift, by exp(shift - max)·factor.
+#[inline(always)]
+pub(crate) fn scale_pieces<S: Simd>(
+    s: S,
+    row: &mut [f32],
+    shifts: &[f32; PIECES],
+    max: f32,
+    factor: f32,
+) {
+    for (piece, shift) in row.chunks_mut(piece_len(row.len())).zip(shifts) {
+        let power = if *shift == max { 1.0 } else { lane(s, exp(s, s.splat(*shift - max))) };
+        scale_row(s, power * factor, piece);
+    }
+}
+
+/// `row = factor * row`
+#[inline(always)]
+pub(crate) fn scale_row<S: Simd>(s: S, factor: f32, row: &mut [f32]) {
+    let factor = s.splat(factor);
+    let (chunks, tail) = s.chunks_mut(row);
+    for chunk in chunks {
+        s.store(s.mul(s.load(chunk), factor), chunk);
+    }
+    if !tail.is_empty() {
+        s.store_tail(s.mul(s.load_tail(tail, 0.0), factor), tail);
+    }
 }
 
 /// Stores the first `min(out.len(), BLOCK)` virtual lanes; only what is less than a register is
@@ -175,8 +261,8 @@ trait Row: Copy {
     fn block<S: Simd>(self, s: S, row: S::Block) -> S::Block;
     /// As many rows as there are lanes, one a lane; the columns are the first `cols` of `tile`.
     fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize);
-    /// Any row.
-    fn in_place<S: Simd>(self, s: S, row: &mut [f32]);
+    /// Any row, from `x` of its length, or in place if `x` is empty.
+    fn any<S: Simd>(self, s: S, x: &[f32], row: &mut [f32]) -> Result<(), Error>;
 }
 
 #[derive(Clone, Copy)]
@@ -209,39 +295,57 @@ impl Row for Softmax {
     }
 
     #[inline(always)]
-    fn in_place<S: Simd>(self, s: S, row: &mut [f32]) {
-        let max = s.splat(row_max(s, row));
-        let mut total = Total::default();
-        for piece in row.chunks_mut(PIECE) {
-            let (blocks, tail) = piece.as_chunks_mut::<BLOCK>();
-            let mut acc = s.splat_block(0.0);
-            for block in &mut *blocks {
-                let mut e = s.load_block(block);
-                for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
-                    *e = exp(s, s.sub(*e, max));
-                    *acc = s.add(*acc, *e);
-                }
-                store_block(s, e, block);
+    fn any<S: Simd>(self, s: S, x: &[f32], row: &mut [f32]) -> Result<(), Error> {
+        if row.len() <= PIECE {
+            let max = row_max(s, if x.is_empty() { row } else { x });
+            let sum = exponentials(s, max, x, row);
+            scale_row(s, 1.0 / sum, row);
+            return Ok(());
+        }
+        let mut running = Running::new();
+        let mut shifts = [0.0; PIECES];
+        let len = piece_len(row.len());
+        let mut x_pieces = x.chunks(len);
+        for (piece, shift) in row.chunks_mut(len).zip(&mut shifts) {
+            let x = x_pieces.next().unwrap_or_default();
+            *shift = running.raise(s, row_max(s, if x.is_empty() { piece } else { x }));
+            let mut x_parts = x.chunks(PIECE);
+            for part in piece.chunks_mut(PIECE) {
+                let x = x_parts.next().unwrap_or_default();
+                running.total.add(exponentials(s, *shift, x, part));
             }
-            if !tail.is_empty() {
-                let mut e = s.load_block_tail(tail, f32::NEG_INFINITY);
-                for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
-                    *e = exp_or_zero(s, *e, max);
-                    *acc = s.add(*acc, *e);
-                }
-                store_block(s, e, tail);
-            }
-            total.add(s.sum_block(acc));
         }
-        let scale = s.splat(1.0 / total.value());
-        let (chunks, tail) = s.chunks_mut(row);
-        for chunk in chunks {
-            s.store(s.mul(s.load(chunk), scale), chunk);
-        }
-        if !tail.is_empty() {
-            s.store_tail(s.mul(s.load_tail(tail, 0.0), scale), tail);
-        }
+        scale_pieces(s, row, &shifts, running.max, 1.0 / running.total.value());
+        Ok(())
     }
+}
+
+/// `out = exp(x - shift)`, from `out` itself if `x` is empty; their sum.
+#[inline(always)]
+fn exponentials<S: Simd>(s: S, shift: f32, x: &[f32], out: &mut [f32]) -> f32 {
+    let shift = s.splat(shift);
+    let (x_blocks, x_tail) = x.as_chunks::<BLOCK>();
+    let (blocks, tail) = out.as_chunks_mut::<BLOCK>();
+    let mut x_blocks = x_blocks.iter();
+    let mut acc = s.splat_block(0.0);
+    for block in blocks {
+        let mut e = s.load_block(x_blocks.next().unwrap_or(block));
+        for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
+            *e = exp(s, s.sub(*e, shift));
+            *acc = s.add(*acc, *e);
+        }
+        store_block(s, e, block);
+    }
+    if !tail.is_empty() {
+        let x_tail = if x_tail.is_empty() { &*tail } else { x_tail };
+        let mut e = s.load_block_tail(x_tail, f32::NEG_INFINITY);
+        for (acc, e) in acc.as_mut().iter_mut().zip(e.as_mut()) {
+            *e = exp_or_zero(s, *e, shift);
+            *acc = s.add(*acc, *e);
+        }
+        store_block(s, e, tail);
+    }
+    s.sum_block(acc)
 }
 
 #[derive(Clone, Copy)]
@@ -278,17 +382,31 @@ impl Row for LogSoftmax {
     }
 
     #[inline(always)]
-    fn in_place<S: Simd>(self, s: S, row: &mut [f32]) {
-        let max = row_max(s, row);
-        let log = ln(s, s.splat(row_exp_sum(s, row, max)));
-        let max = s.splat(max);
-        let (chunks, tail) = s.chunks_mut(row);
-        for chunk in chunks {
-            s.store(s.sub(s.sub(s.load(chunk), max), log), chunk);
+    fn any<S: Simd>(self, s: S, x: &[f32], row: &mut [f32]) -> Result<(), Error> {
+        let (max, sum) = row_exp_sum(s, if x.is_empty() { row } else { x });
+        // With +∞ in the row, its sum is infinite.
+        let log = ln(s, s.splat(if sum == f32::INFINITY { f32::NAN } else { sum }));
+        let difference = Difference { max, log: lane(s, log) };
+        if x.is_empty() {
+            map_in_place_in(s, difference, row);
+        } else {
+            map_in(s, difference, x, row)?;
         }
-        if !tail.is_empty() {
-            s.store_tail(s.sub(s.sub(s.load_tail(tail, 0.0), max), log), tail);
-        }
+        Ok(())
+    }
+}
+
+/// `(x - max) - log`
+#[derive(Clone, Copy)]
+struct Difference {
+    max: f32,
+    log: f32,
+}
+
+impl Function for Difference {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        s.sub(s.sub(x, s.splat(self.max)), s.splat(self.log))
     }
 }
 
@@ -312,12 +430,31 @@ fn rows<S: Simd, F: Row>(
     } else if cols <= BLOCK {
         short_rows(s, function, x, cols, out);
     } else {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(cols)) {
-            out.copy_from_slice(x);
-            function.in_place(s, out);
-        }
+        return s.call(LongRows { function, x, cols, out });
     }
     Ok(())
+}
+
+/// Rows of more than a block, from `x`, or in place if that is empty: apart from the short ones, whose
+/// loops would not be unrolled in a function that large.
+struct LongRows<'a, F> {
+    function: F,
+    x: &'a [f32],
+    cols: usize,
+    out: &'a mut [f32],
+}
+
+impl<F: Row> Kernel for LongRows<'_, F> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<(), Error> {
+        let mut sources = self.x.chunks_exact(self.cols);
+        for row in self.out.chunks_exact_mut(self.cols) {
+            self.function.any(s, sources.next().unwrap_or_default(), row)?;
+        }
+        Ok(())
+    }
 }
 
 /// Rows of one block: groups of as many as there are lanes go transposed, one row a lane, so that
@@ -399,9 +536,7 @@ fn rows_in_place<S: Simd, F: Row>(
     } else if cols <= BLOCK {
         short_rows_in_place(s, function, x, cols);
     } else {
-        for row in x.chunks_exact_mut(cols) {
-            function.in_place(s, row);
-        }
+        return s.call(LongRows { function, x: &[], cols, out: x });
     }
     Ok(())
 }
@@ -437,10 +572,7 @@ fn log_sum_exp_in<S: Simd>(s: S, x: &[f32], cols: usize, out: &mut [f32]) -> Res
     for (x, out) in x.chunks(cols.saturating_mul(S::LANES)).zip(out.chunks_mut(S::LANES)) {
         let mut sums = [1.0; BLOCK];
         for ((row, out), sum) in x.chunks_exact(cols).zip(&mut *out).zip(&mut sums) {
-            let max = row_max(s, row);
-            // Without a finite maximum the terms are infinite or 0 as they stand.
-            *out = if max.is_finite() { max } else { 0.0 };
-            *sum = row_exp_sum(s, row, *out);
+            (*out, *sum) = row_exp_sum(s, row);
         }
         let logs = ln(s, s.load_tail(&sums, 1.0));
         s.store_tail(s.add(s.load_tail(out, 0.0), logs), out);

@@ -324,6 +324,22 @@ fn a_large_batch_loses_no_precision() {
     }
 }
 
+/// Rows of many pieces, whose largest logit is found late or early.
+#[test]
+fn pieces_of_a_row() {
+    let mut numbers = Numbers(8);
+    for cols in [1025, 9001, 140_001] {
+        let mut case = Case::random(&mut numbers, CLASSES, 2, cols, 30.0);
+        let (rising, falling) = case.outputs.split_at_mut(cols);
+        rising.sort_by(f32::total_cmp);
+        falling.sort_by(|a, b| b.total_cmp(a));
+        for level in Level::available() {
+            case.check(level, 2.0 * 30.0 + 64.0);
+        }
+        same_bits("loss", false, |level| case.run(level).1);
+    }
+}
+
 /// Sixteen logits that are right and a million that each add less than the sum of their lane shows.
 #[test]
 fn a_wide_row_loses_no_precision() {

@@ -71,6 +71,48 @@ fn values() {
     }
 }
 
+/// Rows of many pieces, whose largest element is found late, or which have parts that count for nothing.
+#[test]
+fn pieces_of_a_row() {
+    for (cols, spread) in [(1025, 3.0), (9001, 30.0), (9001, 1000.0), (140_001, 50.0)] {
+        let mut rising = data(cols, spread);
+        rising.sort_by(f32::total_cmp);
+        let mut falling = rising.clone();
+        falling.reverse();
+        let mut gap = data(cols, spread);
+        gap[..cols / 2].fill(f32::NEG_INFINITY);
+        for x in [rising, falling, gap] {
+            let row = wide(&x);
+            let total = log_sum_exp_f64(&row);
+            // The shift of a piece and the difference of the shifts are rounded.
+            let rounding = 2.0 * f64::from(spread) * 1.2e-7;
+            for level in Level::available() {
+                let (mut p, mut log, mut sum) = (vec![7.0; cols], vec![7.0; cols], [7.0]);
+                softmax::softmax(level, &x, cols, &mut p).unwrap();
+                softmax::log_softmax(level, &x, cols, &mut log).unwrap();
+                softmax::log_sum_exp(level, &x, cols, &mut sum).unwrap();
+                assert!((f64::from(sum[0]) / total - 1.0).abs() <= 1e-6, "{} {total}", sum[0]);
+                for ((x, p), log) in row.iter().zip(&p).zip(&log) {
+                    let want = libm::exp(x - total);
+                    assert!(
+                        (f64::from(*p) - want).abs() <= want * (rounding + 1e-6) + 1e-44,
+                        "{p} at {level}, not {want} ({cols} columns, spread {spread})"
+                    );
+                    let want = x - total;
+                    assert!(
+                        same(*log, want as f32)
+                            || (f64::from(*log) - want).abs() <= rounding + 1e-6,
+                        "{log} at {level}, not {want} ({cols} columns, spread {spread})"
+                    );
+                }
+                let mut in_place = x.clone();
+                softmax::softmax_in_place(level, &mut in_place, cols).unwrap();
+                assert_eq!(in_place, p);
+            }
+        }
+    }
+}
+
 /// A million terms that each add less than the sum of their lane shows.
 #[test]
 fn a_wide_row_loses_no_precision() {
@@ -173,7 +215,7 @@ fn all(level: Level, x: &[f32], cols: usize) -> Vec<f32> {
 
 #[test]
 fn fused_levels_agree_and_in_place_agrees() {
-    for cols in (1..=67).chain([1000]) {
+    for cols in (1..=67).chain([1000, 9001]) {
         let mut x = vec![0.0];
         x.extend(data(cols * if cols <= 16 { 37 } else { 4 }, 20.0));
         let x = &x[1..];
@@ -200,7 +242,7 @@ fn fused_levels_agree_and_in_place_agrees() {
 fn special_values() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
     for level in Level::available() {
-        for cols in [3, 16, 20, 40] {
+        for cols in [3, 16, 20, 40, 5000] {
             let row = |special: &[f32]| {
                 let mut x = vec![0.5; cols];
                 x[..special.len()].copy_from_slice(special);
@@ -222,9 +264,13 @@ fn special_values() {
                 assert!(p.iter().chain(&log).all(|x| x.is_nan()), "{x:?} at {level}");
                 assert!(same(sum, want), "{sum} at {level}, not {want}");
             }
-            let mut last = vec![0.5; cols];
-            last[cols - 1] = nan;
-            assert!(apply(&last).0.iter().all(|x| x.is_nan()));
+            for special in [nan, inf] {
+                let mut last = vec![0.5; cols];
+                last[cols - 1] = special;
+                let (p, log, sum) = apply(&last);
+                assert!(p.iter().chain(&log).all(|x| x.is_nan()), "{special} last, at {level}");
+                assert!(same(sum, special), "{sum} at {level}, not {special}");
+            }
         }
     }
 }

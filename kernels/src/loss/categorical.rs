@@ -9,16 +9,19 @@
 //! digits, where `H / (H + R) - 1` would have lost them. The loss is `ln1p(R / H)` for R ≤ H, and
 //! `(M - z[c]) + ln1p(H + R - 1)` otherwise, where H may have underflowed.
 //!
-//! Rows go in groups of sixteen. A row is read once if it fits in a block, else twice: for its
-//! maximum, and for the exponentials. The logarithm, the division and H are those of the sixteen rows at
-//! once; then each row of exponentials is scaled into the gradient, as it still lies in the cache.
+//! A row is read once if it fits in a block, else by pieces that stay in the cache, each for its maximum
+//! and then for the exponentials: see [`crate::softmax`]. Rows go in groups of sixteen, as long as
+//! these stay in the cache: the logarithm, the division and H are those of the sixteen rows at
+//! once. Then each row of exponentials is scaled into the gradient: the second pass.
 
 use super::{PIECE, Weights};
 use crate::Error;
 use crate::math::generic::{exp, ln_1p};
 use crate::reduce::Total;
 use crate::simd::{BLOCK, Simd};
-use crate::softmax::{LANE, exp_or_zero, load_row};
+use crate::softmax::{
+    LANE, PIECES, Running, exp_or_zero, load_row, piece_len, row_max, scale_pieces, scale_row,
+};
 
 /// What a pass reads.
 #[derive(Clone, Copy)]
@@ -108,29 +111,34 @@ fn leave_out<S: Simd>(s: S, lane: f32, row: &mut S::Block) {
     }
 }
 
-/// Rows of several blocks: the exponentials wait in the gradient.
+/// Rows of several blocks: the exponentials wait in the gradient. Sixteen rows of one piece are a
+/// group, as they stay in the cache; a longer row is one by itself.
 #[inline(always)]
 fn long_rows<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> Total {
     let Rows { outputs, cols, targets, weights } = rows;
     let mut groups = Groups::new(s, targets, weights);
-    // A group's length cannot overflow: where it would, there are fewer rows than sixteen.
-    let mut grads = grad.chunks_mut(cols.saturating_mul(BLOCK));
-    for (outputs, targets) in outputs.chunks(cols.saturating_mul(BLOCK)).zip(targets.chunks(BLOCK))
-    {
+    let (height, group) = if cols <= PIECE { (BLOCK, BLOCK * cols) } else { (1, cols) };
+    let mut grads = grad.chunks_mut(group);
+    for (outputs, targets) in outputs.chunks(group).zip(targets.chunks(height)) {
         let grad = grads.next().unwrap_or_default();
         let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let (mut shifts, mut max) = ([0.0; PIECES], 0.0);
         let mut grad_rows = grad.chunks_mut(cols);
         let group = outputs.chunks(cols).zip(targets).zip(shift.iter_mut().zip(&mut others));
         for ((row, target), (shift, others)) in group {
             let class = index(*target);
-            let max = row_max(s, row);
+            let out = grad_rows.next().unwrap_or_default();
+            (max, *others) = row_exponentials(s, row, class, out, &mut shifts);
             *shift = row.get(class).map_or(f32::NAN, |z| z - max);
-            *others = exponentials(s, row, class, max, grad_rows.next().unwrap_or_default());
         }
         let (factors, slopes) = groups.finish(targets, &shift, &others);
         let group = targets.iter().zip(factors.iter().zip(&slopes));
         for (row, (target, (factor, slope))) in grad.chunks_mut(cols).zip(group) {
-            scale_row(s, *factor, row);
+            if cols <= PIECE {
+                scale_row(s, *factor, row);
+            } else {
+                scale_pieces(s, row, &shifts, max, *factor);
+            }
             if let Some(out) = row.get_mut(index(*target)) {
                 *out = *slope;
             }
@@ -167,7 +175,7 @@ impl<'a, S: Simd> Groups<'a, S> {
     ) -> ([f32; BLOCK], [f32; BLOCK]) {
         let s = self.s;
         let weights = group_weights(targets, self.sample, self.class);
-        self.sample = self.sample.get(BLOCK..).unwrap_or(&[]);
+        self.sample = self.sample.get(targets.len()..).unwrap_or(&[]);
         let mut losses = s.load_block(shift);
         let (mut factors, mut slopes) = (s.load_block(others), s.load_block(&weights));
         let group = factors.as_mut().iter_mut().zip(slopes.as_mut());
@@ -203,65 +211,73 @@ fn group_weights(targets: &[f32], sample: &[f32], class: Option<&[f32]>) -> [f32
     weights
 }
 
-/// The largest of a row. A NaN may go unseen here: the row's sum is NaN all the same.
+/// The largest element M of a row, and the sum of exp(z - M) over the row without its class. The terms
+/// go to `out` unless that is empty, each with the shift of its piece: see [`scale_pieces`].
 #[inline(always)]
-fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
-    let (blocks, tail) = row.as_chunks::<BLOCK>();
-    let mut max = s.load_block_tail(tail, f32::NEG_INFINITY);
-    for block in blocks {
-        for (max, z) in max.as_mut().iter_mut().zip(s.load_block(block).as_ref()) {
-            *max = s.max(*max, *z);
-        }
+fn row_exponentials<S: Simd>(
+    s: S,
+    row: &[f32],
+    class: usize,
+    out: &mut [f32],
+    shifts: &mut [f32; PIECES],
+) -> (f32, f32) {
+    if row.len() <= PIECE {
+        let max = row_max(s, row);
+        return (max, exponentials(s, row, 0, class, max, out));
     }
-    s.max_block(max)
-}
-
-/// Sum of exp(z - max) over a row without its class; the terms go to `out` unless that is empty.
-#[inline(always)]
-fn exponentials<S: Simd>(s: S, row: &[f32], class: usize, max: f32, out: &mut [f32]) -> f32 {
-    let max = s.splat(max);
-    let mut total = Total::default();
-    let mut outs = out.chunks_mut(BLOCK);
-    let mut starts = (0..).step_by(BLOCK);
-    for piece in row.chunks(PIECE) {
-        let mut sum = s.splat_block(0.0);
-        for (row, start) in piece.chunks(BLOCK).zip(starts.by_ref()) {
-            let mut terms = match row.first_chunk() {
-                Some(block) => s.load_block(block),
-                None => s.load_block_tail(row, f32::NEG_INFINITY),
-            };
-            if row.len() < BLOCK || (start..start + BLOCK).contains(&class) {
-                leave_out(s, class as f32 - start as f32, &mut terms);
-                for term in terms.as_mut() {
-                    *term = exp_or_zero(s, *term, max);
-                }
-            } else {
-                for term in terms.as_mut() {
-                    *term = exp(s, s.sub(*term, max));
-                }
-            }
-            for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_ref()) {
-                *sum = s.add(*sum, *term);
-            }
+    let mut running = Running::new();
+    let mut outs = out.chunks_mut(PIECE);
+    let mut starts = (0..).step_by(PIECE);
+    for (piece, shift) in row.chunks(piece_len(row.len())).zip(shifts) {
+        *shift = running.raise(s, row_max(s, piece));
+        for (part, start) in piece.chunks(PIECE).zip(starts.by_ref()) {
             let out = outs.next().unwrap_or_default();
-            match out.first_chunk_mut() {
-                Some(out) => store(s, &terms, out),
-                None => store_first(s, &terms, out),
-            }
+            running.total.add(exponentials(s, part, start, class, *shift, out));
         }
-        total.add(s.sum_block(sum));
     }
-    total.value()
+    (running.max, running.total.value())
 }
 
+/// Sum of exp(z - max) over a part of a row that begins at element `start`, without the class; the
+/// terms go to `out` unless that is empty.
 #[inline(always)]
-fn scale_row<S: Simd>(s: S, factor: f32, row: &mut [f32]) {
-    let factor = s.splat(factor);
-    let (chunks, tail) = s.chunks_mut(row);
-    for chunk in chunks {
-        s.store(s.mul(s.load(chunk), factor), chunk);
+fn exponentials<S: Simd>(
+    s: S,
+    part: &[f32],
+    start: usize,
+    class: usize,
+    max: f32,
+    out: &mut [f32],
+) -> f32 {
+    let max = s.splat(max);
+    let mut sum = s.splat_block(0.0);
+    let mut outs = out.chunks_mut(BLOCK);
+    let starts = (start..).step_by(BLOCK);
+    for (row, start) in part.chunks(BLOCK).zip(starts) {
+        let mut terms = match row.first_chunk() {
+            Some(block) => s.load_block(block),
+            None => s.load_block_tail(row, f32::NEG_INFINITY),
+        };
+        if row.len() < BLOCK || (start..start + BLOCK).contains(&class) {
+            leave_out(s, class as f32 - start as f32, &mut terms);
+            for term in terms.as_mut() {
+                *term = exp_or_zero(s, *term, max);
+            }
+        } else {
+            for term in terms.as_mut() {
+                *term = exp(s, s.sub(*term, max));
+            }
+        }
+        for (sum, term) in sum.as_mut().iter_mut().zip(terms.as_ref()) {
+            *sum = s.add(*sum, *term);
+        }
+        let out = outs.next().unwrap_or_default();
+        match out.first_chunk_mut() {
+            Some(out) => store(s, &terms, out),
+            None => store_first(s, &terms, out),
+        }
     }
-    s.store_tail(s.mul(s.load_tail(tail, 0.0), factor), tail);
+    s.sum_block(sum)
 }
 
 #[inline(always)]
