@@ -84,7 +84,7 @@ pub(crate) fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
 /// Length of the pieces that a row of `len` elements is taken in: [`PIECES`] at most.
 #[inline(always)]
 pub(crate) fn piece_len(len: usize) -> usize {
-    SHIFTED * len.div_ceil(SHIFTED * PIECES).max(1)
+    (SHIFTED * len.div_ceil(SHIFTED * PIECES)).max(SHIFTED)
 }
 
 /// The largest element so far, and the sum of exp(x - largest).
