@@ -47,6 +47,10 @@ const ALIAS: usize = 1024;
 const PACK_MIN_ROWS: usize = 48;
 const PACK_MIN_COLS: usize = 128;
 const PACK_MIN_K: usize = 128;
+/// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
+/// k has steps, and that for many panels.
+const PACK_LHS_COLS: usize = 1024;
+const PACK_LHS_K: usize = 256;
 
 /// C of at most so many columns and at least so many rows is computed as its transpose where the
 /// columns of A are contiguous.
@@ -184,7 +188,8 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
         return;
     }
-    let pack_lhs = lhs_scratch(m, n, k) > 0 && aliases(lhs.col);
+    let pack_lhs = lhs_scratch(m, n, k) > 0
+        && (aliases(lhs.col) || lhs.col != 1 && n >= PACK_LHS_COLS && k >= PACK_LHS_K);
     let pack_rhs = n > 1 && (rhs.col != 1 || aliases(rhs.row) && repays_packing(m, k));
     let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
     if k <= kc && m <= MC && !pack_lhs && !pack_rhs && problem.out_col == 1 && !problem.in_place {
@@ -318,10 +323,14 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         column,
                         cols,
                         vectors,
-                        rows_limit: rows_limit::<S>(split, vectors),
+                        // Packed A has the tiles of the first, widest panel.
+                        rows_limit: rows_limit::<S>(
+                            split,
+                            if pack_lhs { panels.part(first_panel) } else { vectors },
+                        ),
                         lhs: lhs.at(row, p),
                         pack: pack_lhs.then_some(packed_lhs),
-                        fresh: panel == first_panel || panel == panels.larger,
+                        fresh: panel == first_panel,
                         rhs,
                         rhs_row,
                         k: block_k,
@@ -417,7 +426,7 @@ struct Block {
     lhs: Source,
     /// Where to pack A.
     pack: Option<*mut f32>,
-    /// Whether A is not yet packed there for tiles of this height.
+    /// Whether A is not yet packed there.
     fresh: bool,
     rhs: *const f32,
     rhs_row: usize,

@@ -23,6 +23,9 @@ pub(super) const SPLIT: usize = 4;
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
 const PREFETCH_K: usize = 128;
+/// Steps of k before the end at which it is asked for: any earlier, and the rows of B that stream by
+/// would push it out of the cache again.
+const PREFETCH_LEFT: usize = 64;
 /// Rows of B to fetch ahead where no tile reads them again: B then comes from afar.
 const AHEAD: usize = 24;
 /// f32 in a cache line.
@@ -206,12 +209,9 @@ unsafe fn strip<
 ) {
     let (mut lhs, mut out) = (strip.lhs, strip.out);
     for _ in 0..strip.tiles {
-        if strip.k >= PREFETCH_K {
-            prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
-        }
         // SAFETY: `lhs` and `out` are at a tile that the strip has.
         unsafe {
-            let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, strip);
+            let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, out, strip);
             write::<S, MR, NV, TAIL>(s, &sums, out, strip);
         }
         lhs = lhs.wrapping_add(strip.lhs_tile);
@@ -259,7 +259,7 @@ unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
     row
 }
 
-/// The sums of one tile.
+/// The sums of one tile, whose C at `out` is fetched meanwhile.
 ///
 /// # Safety
 /// As for [`run_strip`]; `lhs` is at a tile of the strip.
@@ -273,6 +273,7 @@ unsafe fn accumulate<
 >(
     s: S,
     lhs: *const f32,
+    out: *const f32,
     strip: &Strip,
 ) -> [[S::F32; NV]; MR] {
     let Strip { k, lhs_row, lhs_col, rhs_row, last, .. } = *strip;
@@ -283,29 +284,37 @@ unsafe fn accumulate<
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
     let mut left = k;
-    while left > 0 {
-        for (chain, acc) in chains.iter_mut().enumerate() {
-            if chain < left {
-                // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the strip.
-                let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
-                if CHAINS == SPLIT && k >= PREFETCH_K {
-                    prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
-                }
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    // SAFETY: as above; i < MR.
-                    let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };
-                    let a = s.splat(a);
-                    for (acc, b) in acc.iter_mut().zip(b) {
-                        *acc = s.mul_add(a, b, *acc);
+    let mut pause = if k >= PREFETCH_K { PREFETCH_LEFT } else { 0 };
+    loop {
+        while left > pause {
+            for (chain, acc) in chains.iter_mut().enumerate() {
+                if chain < left {
+                    // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the strip.
+                    let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
+                    if CHAINS == SPLIT && k >= PREFETCH_K {
+                        prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
                     }
+                    for (i, acc) in acc.iter_mut().enumerate() {
+                        // SAFETY: as above; i < MR.
+                        let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };
+                        let a = s.splat(a);
+                        for (acc, b) in acc.iter_mut().zip(b) {
+                            *acc = s.mul_add(a, b, *acc);
+                        }
+                    }
+                    for group in &mut groups {
+                        *group = group.wrapping_add(lhs_col);
+                    }
+                    rhs = rhs.wrapping_add(rhs_row);
                 }
-                for group in &mut groups {
-                    *group = group.wrapping_add(lhs_col);
-                }
-                rhs = rhs.wrapping_add(rhs_row);
             }
+            left = left.saturating_sub(CHAINS);
         }
-        left = left.saturating_sub(CHAINS);
+        if pause == 0 {
+            break;
+        }
+        prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
+        pause = 0;
     }
     let mut sums = chains[0];
     if CHAINS == SPLIT {

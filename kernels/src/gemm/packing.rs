@@ -7,6 +7,12 @@
 
 use crate::simd::{Kernel, Simd};
 
+/// Rows of B to fetch ahead: often a page apart, which the machine does not foresee.
+const RHS_AHEAD: usize = 16;
+/// Columns of a transposed A that are packed together, and fetched ahead: a few, which the first
+/// cache holds, so that each tile is written in runs.
+const LHS_STEPS: usize = 8;
+
 /// A matrix by pointer: element (i, j) at `i * row + j * col`.
 #[derive(Clone, Copy)]
 pub(super) struct Source {
@@ -69,6 +75,7 @@ impl Kernel for PackRhs {
                 let (row, dst) = (rhs.at(p, 0).ptr, dst.wrapping_add(p * width));
                 for v in 0..vectors {
                     let first = v * S::LANES;
+                    s.prefetch(rhs.at(p + RHS_AHEAD, first).ptr);
                     // SAFETY: the columns from `first` on, `last` of them for the last vector, are
                     // in row p < k of `rhs`; row p of `dst` has LANES values from `first` on. The
                     // caller of `pack_rhs` vouches for both.
@@ -151,22 +158,25 @@ impl Kernel for PackLhs {
     fn run<S: Simd>(self, s: S) {
         let Self { lhs, tiles, mr, k, dst } = self;
         if lhs.row == 1 && mr <= S::LANES {
-            // Column by column: the rows of all tiles lie side by side in it. A whole register is
-            // stored for mr values; what it writes too much is the next column's of the same tile,
-            // which comes later, and near the end of a tile it is not written.
-            for p in 0..k {
-                let whole = (k - p) * mr >= S::LANES;
+            // A whole register is stored for mr values; what it writes too much is the next
+            // column's of the same tile, which comes later, and near the end of a tile it is not
+            // written.
+            for start in (0..k).step_by(LHS_STEPS) {
                 for tile in 0..tiles {
-                    // SAFETY: mr rows in column p of `lhs`, contiguous, become mr values in `dst`,
-                    // with those after them in the same tile if `whole`. The caller of `pack_lhs`
-                    // vouches for both.
-                    unsafe {
-                        let rows = s.load_ptr_first(lhs.at(tile * mr, p).ptr, mr);
-                        let dst = dst.wrapping_add((tile * k + p) * mr);
-                        if whole {
-                            s.store_ptr(rows, dst);
-                        } else {
-                            s.store_ptr_first(rows, dst, mr);
+                    for p in start..k.min(start + LHS_STEPS) {
+                        let whole = (k - p) * mr >= S::LANES;
+                        s.prefetch(lhs.at(tile * mr, p + LHS_STEPS).ptr);
+                        // SAFETY: mr rows in column p of `lhs`, contiguous, become mr values in
+                        // `dst`, with those after them in the same tile if `whole`. The caller of
+                        // `pack_lhs` vouches for both.
+                        unsafe {
+                            let rows = s.load_ptr_first(lhs.at(tile * mr, p).ptr, mr);
+                            let dst = dst.wrapping_add((tile * k + p) * mr);
+                            if whole {
+                                s.store_ptr(rows, dst);
+                            } else {
+                                s.store_ptr_first(rows, dst, mr);
+                            }
                         }
                     }
                 }
