@@ -94,22 +94,23 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Nothing so far. The least float stands for -∞, from which nothing can be subtracted.
+    /// Nothing so far.
     #[inline(always)]
     pub(crate) fn new() -> Self {
-        Self { max: f32::MIN, total: Total::default() }
+        Self { max: f32::NEG_INFINITY, total: Total::default() }
     }
 
-    /// Takes a largest element into account, and returns the largest so far.
+    /// Takes a largest element into account, and returns the shift by it: the largest so far. The
+    /// least float stands for -∞ there, from which nothing can be subtracted.
     #[inline(always)]
     pub(crate) fn raise<S: Simd>(&mut self, s: S, max: f32) -> f32 {
         if max > self.max {
-            if self.max > f32::MIN {
+            if self.max > f32::NEG_INFINITY {
                 self.total.scale(lane(s, exp(s, s.splat(self.max - max))));
             }
             self.max = max;
         }
-        self.max
+        self.max.max(f32::MIN)
     }
 }
 

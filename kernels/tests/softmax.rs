@@ -81,7 +81,8 @@ fn pieces_of_a_row() {
         falling.reverse();
         let mut gap = data(cols, spread);
         gap[..cols / 2].fill(f32::NEG_INFINITY);
-        for x in [rising, falling, gap] {
+        let masked = gap.iter().map(|x| x.max(f32::MIN)).collect();
+        for x in [rising, falling, gap, masked] {
             let row = wide(&x);
             let total = log_sum_exp_f64(&row);
             // The shift of a piece and the difference of the shifts are rounded.
