@@ -45,7 +45,7 @@ mod packing;
 
 use crate::activation::Activation;
 use crate::dispatch::stamp;
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 use crate::{Error, Level, MatMut, MatRef};
 use blocking::Problem;
 use epilogue::After;
@@ -227,10 +227,24 @@ pub fn gemm_part(
     product(level, plan, alpha, lhs, rhs, beta, c, epilogue, scratch)
 }
 
-/// [`gemm_part`], inlined into both entry points: a call costs as much as a product of 4 x 4.
+stamp! {
+    /// [`gemm_part`]: checks and product in one function a level, since calls and what they pass
+    /// through memory cost as much as a product of 8 x 8.
+    fn product(
+        plan: Plan,
+        alpha: f32,
+        lhs: MatRef<'_>,
+        rhs: MatRef<'_>,
+        beta: f32,
+        c: MatMut<'_>,
+        epilogue: Epilogue<'_>,
+        scratch: &mut [f32],
+    ) -> Result<(), Error> = product_in;
+}
+
 #[inline(always)]
-fn product(
-    level: Level,
+fn product_in<S: Simd>(
+    s: S,
     plan: Plan,
     alpha: f32,
     lhs: MatRef<'_>,
@@ -256,7 +270,7 @@ fn product(
     let (out_row, out_col) = (stride(c.row_stride(), m), stride(c.col_stride(), n));
     let out = c.data_mut().as_mut_ptr();
     let mut floor = f32::NEG_INFINITY;
-    let mut after = After::None;
+    let mut after = After::NONE;
     let mut in_place = false;
     let mut bias = core::ptr::null();
     match epilogue {
@@ -274,14 +288,14 @@ fn product(
             match epilogue {
                 Epilogue::BiasActivation(_, Activation::Relu) => floor = 0.0,
                 Epilogue::BiasActivation(_, Activation::Identity) | Epilogue::Bias(_) => {}
-                Epilogue::BiasActivation(_, activation) => after = After::Forward(activation),
+                Epilogue::BiasActivation(_, activation) => after = After::forward(activation),
                 _ => {}
             }
         }
         Epilogue::Derivative(activation, saved) => {
             check_shape("saved", saved.shape(), (m, n))?;
             if activation != Activation::Identity {
-                after = After::Backward(activation, source(saved));
+                after = After::backward(activation, source(saved));
             }
         }
         Epilogue::DerivativeInPlace(activation) => {
@@ -290,8 +304,8 @@ fn product(
                 return Err(Error::Length { what, expected: IN_PLACE_K, found: k });
             }
             if activation != Activation::Identity {
-                after =
-                    After::Backward(activation, Source { ptr: out, row: out_row, col: out_col });
+                let saved = Source { ptr: out, row: out_row, col: out_col };
+                after = After::backward(activation, saved);
                 in_place = true;
             }
         }
@@ -314,12 +328,24 @@ fn product(
         out,
         out_row,
         out_col,
-        finish: Finish { alpha, beta, bias, floor, gate: false },
+        finish: Finish::new(alpha, beta, bias, floor),
         after,
         in_place,
         scratch: scratch.as_mut_ptr(),
     };
-    compute(level, &problem, plan.order);
+    // SAFETY: the problem is made from views, which lie in their slices by construction, after
+    // checking their shapes and the lengths of bias, saved matrix and scratch; the one it writes to
+    // is a mutable borrow, so that it overlaps none of the others, and it is not empty. The saved
+    // matrix may be C itself if `in_place` says so.
+    unsafe {
+        if blocking::is_direct(&problem, plan.order) {
+            blocking::run_direct(s, problem);
+        } else if plan.order == Order::Lanes && problem.k > 0 {
+            s.call(column::Column(problem));
+        } else {
+            s.call(Large(problem));
+        }
+    }
     Ok(())
 }
 
@@ -346,23 +372,21 @@ const fn stride(stride: usize, count: usize) -> usize {
     if count > 1 { stride } else { 1 }
 }
 
-stamp! {
-    fn compute(problem: &Problem, order: Order) = compute_in;
-}
+/// A product that is not small, or has k = 0, as a function of its own.
+struct Large(Problem);
 
-#[inline(always)]
-fn compute_in<S: Simd>(s: S, problem: &Problem, order: Order) {
-    // SAFETY: `gemm_part` made the problem from views, which lie in their slices by construction,
-    // after checking their shapes and the lengths of bias, saved matrix and scratch; the one it
-    // writes to is a mutable borrow, so that it overlaps none of the others, and it is not empty. The
-    // saved matrix may be C itself if `in_place` says so.
-    unsafe {
-        if problem.k == 0 {
-            s.call(blocking::Scale(problem));
-        } else if order == Order::Lanes {
-            s.call(column::Column(problem));
-        } else {
-            blocking::run(s, problem);
+impl Kernel for Large {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: made by `product_in` alone, which vouches for the problem.
+        unsafe {
+            if self.0.k == 0 {
+                s.call(blocking::Scale(&self.0));
+            } else {
+                blocking::run(s, &self.0);
+            }
         }
     }
 }

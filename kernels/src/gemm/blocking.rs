@@ -20,12 +20,12 @@
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
 
-use super::epilogue::{self, After};
+use super::Order;
+use super::epilogue::{self, After, Pass};
 use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
 use super::packing::{self, Source};
-use crate::activation::Activation;
 use crate::simd::{Kernel, Simd};
 
 /// Largest block of k.
@@ -147,10 +147,61 @@ fn aliases(stride: usize) -> bool {
     stride >= ALIAS && stride.is_multiple_of(ALIAS)
 }
 
-/// Whether the product may be computed as its transpose: nothing follows that belongs to a column.
+/// Whether [`run_direct`] takes the product.
 #[inline(always)]
-fn turns(problem: &Problem) -> bool {
-    problem.finish.bias.is_null() && matches!(problem.after, After::None)
+pub(super) fn is_direct(problem: &Problem, order: Order) -> bool {
+    let Problem { m, n, k, rhs, .. } = *problem;
+    let rhs_is_ready = if rhs.col == 1 {
+        !(aliases(rhs.row) && repays_packing(m, k))
+    } else {
+        rhs.row == 1 && n <= MAX_COLS
+    };
+    0 < k
+        && k <= KC
+        && m <= MC
+        && order != Order::Lanes
+        && problem.out_col == 1
+        && (!problem.in_place || is_gate(problem))
+        && !packs_lhs(problem)
+        && rhs_is_ready
+        && !is_narrow(problem)
+}
+
+/// Whether A is transposed and worth packing.
+#[inline(always)]
+fn packs_lhs(problem: &Problem) -> bool {
+    let Problem { m, n, k, lhs, .. } = *problem;
+    lhs_scratch(m, n, k) > 0
+        && (aliases(lhs.col) || lhs.col != 1 && n >= PACK_LHS_COLS && k >= PACK_LHS_K)
+}
+
+/// Whether the product is computed as its transpose, with registers full of a column of A instead of
+/// half full of a row of B. Nothing may follow that belongs to a column.
+#[inline(always)]
+fn is_narrow(problem: &Problem) -> bool {
+    problem.n <= NARROW_COLS
+        && problem.lhs.row == 1
+        && problem.m >= NARROW_ROWS
+        && problem.finish.bias.is_null()
+        && problem.after.pass == Pass::None
+}
+
+/// Whether relu's derivative in place is what follows: the microkernel's store does it, where C
+/// passes through registers.
+#[inline(always)]
+fn is_gate(problem: &Problem) -> bool {
+    problem.in_place && problem.after.is_relu_backward()
+}
+
+/// The problem with relu's derivative in place as part of [`Finish`].
+#[inline(always)]
+fn gated(problem: Problem) -> Problem {
+    if is_gate(&problem) {
+        let finish = problem.finish.gated();
+        Problem { finish, after: After::NONE, in_place: false, ..problem }
+    } else {
+        problem
+    }
 }
 
 /// Computes the product.
@@ -162,19 +213,10 @@ fn turns(problem: &Problem) -> bool {
 /// matrix is C itself if `in_place`, and then k <= kc.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
-    // Relu's derivative is in the microkernel's store, where C passes through registers.
-    let gated;
-    let problem = match problem.after {
-        After::Backward(Activation::Relu, _) if problem.in_place => {
-            let finish = Finish { gate: true, ..problem.finish };
-            gated = Problem { finish, after: After::None, in_place: false, ..*problem };
-            &gated
-        }
-        _ => problem,
-    };
-    let Problem { m, n, k, kc, split, lhs, rhs, .. } = *problem;
-    if n <= NARROW_COLS && lhs.row == 1 && m >= NARROW_ROWS && turns(problem) {
-        // C^T = B^T A^T: registers full of a column of A instead of half full of a row of B.
+    let problem = &gated(*problem);
+    let Problem { m, n, k, split, lhs, rhs, .. } = *problem;
+    if is_narrow(problem) {
+        // C^T = B^T A^T.
         let turned = Problem {
             m: n,
             n: m,
@@ -188,27 +230,29 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
         return;
     }
-    let pack_lhs = lhs_scratch(m, n, k) > 0
-        && (aliases(lhs.col) || lhs.col != 1 && n >= PACK_LHS_COLS && k >= PACK_LHS_K);
+    let pack_lhs = packs_lhs(problem);
     let pack_rhs = n > 1 && (rhs.col != 1 || aliases(rhs.row) && repays_packing(m, k));
     let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
-    if k <= kc && m <= MC && !pack_lhs && !pack_rhs && problem.out_col == 1 && !problem.in_place {
-        // SAFETY: the caller vouches for the problem; C has contiguous rows.
-        unsafe { run_direct(s, problem, panels) };
-    } else {
-        // Out of line, so that a small product does not pay for the registers and the stack of
-        // this one.
-        s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
-    }
+    s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
 }
 
-/// The one block of a product that is read where it lies: panels of columns, tiles of rows.
+/// Computes a small product, in one block and without loops around it: panels of columns, tiles of
+/// rows. A is read where it lies, and so is B unless it is transposed.
 ///
 /// # Safety
-/// As for [`run`]; `out_col` is 1.
+/// As for [`run`], and [`is_direct`] holds.
 #[inline(always)]
-unsafe fn run_direct<S: Simd>(s: S, problem: &Problem, (panels, panel_count): (Deal, usize)) {
-    let Problem { m, n, k, split, lhs, rhs, out, out_row, ref finish, after, .. } = *problem;
+pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
+    let problem = gated(problem);
+    let Problem { m, n, k, split, lhs, mut rhs, out, out_row, finish, after, .. } = problem;
+    if rhs.col != 1 {
+        let packed = aligned(problem.scratch);
+        let width = n.next_multiple_of(S::LANES);
+        // SAFETY: B has k x n elements, and the scratch room for k rows of n <= MAX_COLS rounded up.
+        unsafe { packing::pack_rhs(s, rhs, k, n, width, packed) };
+        rhs = Source { ptr: packed, row: width, col: 1 };
+    }
+    let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
     let mut column = 0;
     for panel in 0..panel_count {
         let vectors = panels.part(panel);
@@ -246,6 +290,13 @@ unsafe fn run_direct<S: Simd>(s: S, problem: &Problem, (panels, panel_count): (D
     }
 }
 
+/// The first place in the scratch at a cache line: fewer than [`ALIGN`] f32 on, which the scratch has
+/// to spare.
+#[inline(always)]
+fn aligned(scratch: *mut f32) -> *mut f32 {
+    scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % ALIGN)
+}
+
 /// The loops of a product that needs more than one block, packing or staging.
 struct Blocked<'a> {
     problem: &'a Problem,
@@ -271,8 +322,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
     let (blocks, block_count) = Deal::new(m, MC);
-    // The bytes to the next cache line, in f32: less than ALIGN, which the scratch has to spare.
-    let scratch = scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % ALIGN);
+    let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
     let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
@@ -311,11 +361,14 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     } else {
                         (rhs.at(p, column).ptr, rhs.row)
                     };
-                    let finish = if last_k {
-                        Finish { beta, ..problem.finish.at(column) }
+                    let finish = problem.finish.at(column);
+                    let Finish { alpha, bias, floor, .. } = finish;
+                    let finish = if last_k && p == 0 {
+                        finish
+                    } else if last_k {
+                        Finish::new(alpha, beta, bias, floor)
                     } else {
-                        let bias = core::ptr::null();
-                        Finish { beta, bias, floor: f32::NEG_INFINITY, ..problem.finish }
+                        Finish::new(alpha, beta, core::ptr::null(), f32::NEG_INFINITY)
                     };
                     let block = Block {
                         row,
@@ -335,7 +388,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         rhs_row,
                         k: block_k,
                         finish,
-                        after: if last_k { problem.after } else { After::None },
+                        after: if last_k { problem.after } else { After::NONE },
                     };
                     // SAFETY: the block lies in the matrices; see above for B.
                     unsafe { run_block(s, problem, &block) };
@@ -359,7 +412,7 @@ impl Kernel for Scale<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `super::compute_in` alone, which vouches for the problem.
+        // SAFETY: made by `super::Large` alone, which vouches for the problem.
         unsafe { scale(s, self.0) }
     }
 }

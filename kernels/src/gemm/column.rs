@@ -6,21 +6,21 @@
 //! make the lanes, and the tree runs over registers: the same sums either way.
 
 use super::blocking::Problem;
-use super::epilogue::{self, After};
+use super::epilogue;
 use super::microkernel::Finish;
 use super::packing::Source;
 use crate::simd::{BLOCK, Kernel, Simd};
 
 /// The product of a [`Problem`] whose n is 1.
-pub(super) struct Column<'a>(pub(super) &'a Problem);
+pub(super) struct Column(pub(super) Problem);
 
-impl Kernel for Column<'_> {
+impl Kernel for Column {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `super::compute_in` alone, which vouches for the problem.
-        unsafe { run(s, self.0) }
+        // SAFETY: made by `super::product_in` alone, which vouches for the problem.
+        unsafe { run(s, &self.0) }
     }
 }
 
@@ -36,10 +36,7 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         let sums = unsafe { dots(s, lhs.at(row, 0), rows, k, rhs) };
         let out = out.wrapping_add(row * out_row);
         // As a row of n = 1: the saved matrix is turned with it.
-        let after = match after.at(row, 0) {
-            After::Backward(activation, saved) => After::Backward(activation, saved.t()),
-            other => other,
-        };
+        let after = after.at(row, 0).t();
         // SAFETY: element row + i of C, i < rows, is at `out + i * out_row`; the buffer has room
         // for all of them.
         unsafe {

@@ -8,24 +8,59 @@ use crate::activation::{Activation, Elementwise, with_elementwise};
 use crate::simd::{Kernel, Simd};
 
 /// What is left to do after the microkernel's store.
+///
+/// Not an enum with the fields in its variants: that would go through memory piece by piece and come
+/// back in one load, which waits for the pieces.
 #[derive(Clone, Copy)]
-pub(super) enum After {
+pub(super) struct After {
+    pub(super) pass: Pass,
+    activation: Activation,
+    /// What the forward pass saved.
+    saved: Source,
+}
+
+/// The formula of [`After`], with its activation f.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Pass {
     /// Nothing.
     None,
     /// C <- f(C)
-    Forward(Activation),
+    Forward,
     /// C <- C * f'(saved)
-    Backward(Activation, Source),
+    Backward,
 }
 
 impl After {
+    pub(super) const NONE: Self = Self {
+        pass: Pass::None,
+        activation: Activation::Identity,
+        saved: Source { ptr: core::ptr::null(), row: 0, col: 0 },
+    };
+
+    pub(super) fn forward(activation: Activation) -> Self {
+        Self { pass: Pass::Forward, activation, ..Self::NONE }
+    }
+
+    pub(super) fn backward(activation: Activation, saved: Source) -> Self {
+        Self { pass: Pass::Backward, activation, saved }
+    }
+
+    /// Whether it is relu's derivative.
+    #[inline(always)]
+    pub(super) fn is_relu_backward(self) -> bool {
+        self.pass == Pass::Backward && self.activation == Activation::Relu
+    }
+
     /// The same for the part of C from (row, column) on.
     #[inline(always)]
     pub(super) fn at(self, row: usize, column: usize) -> Self {
-        match self {
-            Self::Backward(activation, saved) => Self::Backward(activation, saved.at(row, column)),
-            other => other,
-        }
+        Self { saved: self.saved.at(row, column), ..self }
+    }
+
+    /// The same for the transpose of C.
+    #[inline(always)]
+    pub(super) fn t(self) -> Self {
+        Self { saved: self.saved.t(), ..self }
     }
 }
 
@@ -43,7 +78,7 @@ pub(super) unsafe fn run<S: Simd>(
     rows: usize,
     cols: usize,
 ) {
-    if !matches!(after, After::None) {
+    if after.pass != Pass::None {
         s.call(Strip { after, out, stride, rows, cols });
     }
 }
@@ -62,15 +97,16 @@ impl Kernel for Strip {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match self.after {
-            After::None => {}
-            After::Forward(activation) => with_elementwise!(activation, f => {
+        let After { pass, activation, saved } = self.after;
+        match pass {
+            Pass::None => {}
+            Pass::Forward => with_elementwise!(activation, f => {
                 for i in 0..self.rows {
                     // SAFETY: i < rows.
                     forward(s, f, unsafe { self.row(i) });
                 }
             }),
-            After::Backward(activation, saved) => with_elementwise!(activation, f => {
+            Pass::Backward => with_elementwise!(activation, f => {
                 for i in 0..self.rows {
                     // SAFETY: i < rows.
                     let row = unsafe { self.row(i) };

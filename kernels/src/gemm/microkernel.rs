@@ -96,7 +96,7 @@ pub(super) struct Strip {
     pub(super) finish: Finish,
 }
 
-/// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C if `gate`.
+/// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C where a gate is.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     pub(super) alpha: f32,
@@ -106,11 +106,49 @@ pub(super) struct Finish {
     pub(super) bias: *const f32,
     /// Lower bound; -inf for none.
     pub(super) floor: f32,
-    /// C holds the outputs of relu.
-    pub(super) gate: bool,
+    /// What of it there is to do.
+    pub(super) store: Store,
+}
+
+/// What there is to do for a [`Finish`], told beforehand. As wide as a pointer, so that it has a
+/// place of its own: what lies beside single numbers is loaded together with them, and then waits
+/// for the stores of its parts.
+#[derive(Clone, Copy, PartialEq)]
+#[repr(usize)]
+pub(super) enum Store {
+    /// Nothing: the sums are stored as they are.
+    Plain,
+    /// Bias and floor.
+    Layer,
+    /// The gate: C holds outputs of relu.
+    Gate,
+    /// All but the gate.
+    General,
+    /// All.
+    GeneralGate,
 }
 
 impl Finish {
+    /// Without gate.
+    #[inline(always)]
+    pub(super) fn new(alpha: f32, beta: f32, bias: *const f32, floor: f32) -> Self {
+        let store = if alpha != 1.0 || beta != 0.0 {
+            Store::General
+        } else if !bias.is_null() || floor != f32::NEG_INFINITY {
+            Store::Layer
+        } else {
+            Store::Plain
+        };
+        Self { alpha, beta, bias, floor, store }
+    }
+
+    /// The same with a gate.
+    #[inline(always)]
+    pub(super) fn gated(self) -> Self {
+        let store = if self.store == Store::Plain { Store::Gate } else { Store::GeneralGate };
+        Self { store, ..self }
+    }
+
     /// The same from column `column` on.
     #[inline(always)]
     pub(super) fn at(self, column: usize) -> Self {
@@ -120,16 +158,7 @@ impl Finish {
 
     /// Whether C is read.
     pub(super) fn reads(&self) -> bool {
-        self.beta != 0.0 || self.gate
-    }
-
-    /// Whether the sums are stored as they are.
-    fn is_plain(&self) -> bool {
-        self.alpha == 1.0
-            && self.beta == 0.0
-            && self.bias.is_null()
-            && self.floor == f32::NEG_INFINITY
-            && !self.gate
+        self.beta != 0.0 || matches!(self.store, Store::Gate | Store::GeneralGate)
     }
 }
 
@@ -341,49 +370,54 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
     strip: &Strip,
 ) {
     let Strip { out_row, last, ref finish, .. } = *strip;
-    if finish.is_plain() {
-        for (i, row) in sums.iter().enumerate() {
-            // SAFETY: row i of a tile of the strip.
-            unsafe { store_row::<S, NV, TAIL>(s, row, out.wrapping_add(i * out_row), last) };
-        }
-        return;
-    }
-    let (alpha, beta, floor) = (s.splat(finish.alpha), s.splat(finish.beta), s.splat(finish.floor));
-    // x + (-0) is x for every x: the neutral bias.
-    let bias = if finish.bias.is_null() {
-        [s.splat(-0.0); NV]
-    } else {
-        // SAFETY: the caller vouches for a bias in every column.
-        unsafe { load_row::<S, NV, TAIL>(s, finish.bias, last) }
-    };
-    let (adds, gates) = (finish.beta != 0.0, finish.gate);
-    for (i, row) in sums.iter().enumerate() {
-        let out = out.wrapping_add(i * out_row);
-        let mut row = *row;
-        let mut before = [s.splat(0.0); NV];
-        if finish.reads() {
-            // SAFETY: row i of a tile of the strip.
-            before = unsafe { load_row::<S, NV, TAIL>(s, out, last) };
-        }
-        if adds {
-            for (x, before) in row.iter_mut().zip(before) {
-                *x = s.mul_add(alpha, *x, s.mul(beta, before));
-            }
-        } else {
-            for x in &mut row {
+    let Finish { alpha, beta, bias, floor, store } = *finish;
+    let row = |i: usize| out.wrapping_add(i * out_row);
+    // Passes over all sums instead of one over the rows: short loops are unrolled, so that the sums
+    // stay in registers.
+    let mut sums = *sums;
+    if matches!(store, Store::General | Store::GeneralGate) {
+        let alpha = s.splat(alpha);
+        if beta == 0.0 {
+            for x in sums.as_flattened_mut() {
                 *x = s.mul(alpha, *x);
             }
-        }
-        for (x, bias) in row.iter_mut().zip(bias) {
-            *x = s.max(floor, s.add(*x, bias));
-        }
-        if gates {
-            for (x, before) in row.iter_mut().zip(before) {
-                *x = s.mul(*x, Relu.derivative(s, before));
+        } else {
+            let beta = s.splat(beta);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: row i of a tile of the strip.
+                let before = unsafe { load_row::<S, NV, TAIL>(s, row(i), last) };
+                for (x, before) in sums.iter_mut().zip(before) {
+                    *x = s.mul_add(alpha, *x, s.mul(beta, before));
+                }
             }
         }
+    }
+    if matches!(store, Store::Layer | Store::General | Store::GeneralGate) {
+        // x + (-0) is x for every x: the neutral bias.
+        let mut biases = [s.splat(-0.0); NV];
+        if !bias.is_null() {
+            // SAFETY: the caller vouches for a bias in every column.
+            biases = unsafe { load_row::<S, NV, TAIL>(s, bias, last) };
+        }
+        let floor = s.splat(floor);
+        for sums in &mut sums {
+            for (x, bias) in sums.iter_mut().zip(biases) {
+                *x = s.max(floor, s.add(*x, bias));
+            }
+        }
+    }
+    if matches!(store, Store::Gate | Store::GeneralGate) {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: row i of a tile of the strip.
+            let outputs = unsafe { load_row::<S, NV, TAIL>(s, row(i), last) };
+            for (x, output) in sums.iter_mut().zip(outputs) {
+                *x = s.mul(*x, Relu.derivative(s, output));
+            }
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
         // SAFETY: row i of a tile of the strip.
-        unsafe { store_row::<S, NV, TAIL>(s, &row, out, last) };
+        unsafe { store_row::<S, NV, TAIL>(s, sums, row(i), last) };
     }
 }
 
