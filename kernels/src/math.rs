@@ -34,6 +34,8 @@ mod sigmoid;
 mod softplus;
 mod tanh;
 
+pub(crate) use sigmoid::Sigmoid;
+
 use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
@@ -58,9 +60,26 @@ pub(crate) trait Function: Copy {
     /// What the missing lanes of a tail hold: an argument that raises no exception.
     const FILL: f32 = 0.0;
 
+    /// Whether [`Self::apply_group`] is quicker than one register after another: where the chain of
+    /// dependent operations is so long that the processor does not see far enough past it.
+    const GROUPED: bool = false;
+
     /// The function, lane by lane.
     fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+
+    /// The function of several registers, stage by stage if [`Self::GROUPED`].
+    #[inline(always)]
+    fn apply_group<S: Simd>(self, s: S, x: [S::F32; GROUP]) -> [S::F32; GROUP] {
+        let mut y = x;
+        for y in &mut y {
+            *y = self.apply(s, *y);
+        }
+        y
+    }
 }
+
+/// Registers in a group.
+pub(crate) const GROUP: usize = 8;
 
 /// The polynomial with these coefficients, lowest power first, at `x`, by Horner's rule.
 #[inline(always)]
@@ -71,6 +90,22 @@ pub(crate) fn horner<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f3
         y = s.mul_add(y, x, s.splat(*c));
     }
     y
+}
+
+#[inline(always)]
+fn load_group<S: Simd>(s: S, x: &[S::Chunk; GROUP]) -> [S::F32; GROUP] {
+    let mut group = [s.splat(0.0); GROUP];
+    for (v, x) in group.iter_mut().zip(x) {
+        *v = s.load(x);
+    }
+    group
+}
+
+#[inline(always)]
+fn store_group<S: Simd>(s: S, group: [S::F32; GROUP], out: &mut [S::Chunk; GROUP]) {
+    for (v, out) in group.iter().zip(out) {
+        s.store(*v, out);
+    }
 }
 
 stamp! {
@@ -89,6 +124,12 @@ pub(crate) fn map_in<S: Simd, F: Function>(
     check_len("out", out.len(), x.len())?;
     let (chunks, tail) = s.chunks(x);
     let (out_chunks, out_tail) = s.chunks_mut(out);
+    let grouped = if F::GROUPED { chunks.len() / GROUP * GROUP } else { 0 };
+    let (groups, chunks) = chunks.split_at(grouped);
+    let (out_groups, out_chunks) = out_chunks.split_at_mut(grouped);
+    for (x, out) in groups.as_chunks().0.iter().zip(out_groups.as_chunks_mut().0) {
+        store_group(s, function.apply_group(s, load_group(s, x)), out);
+    }
     for (x, out) in chunks.iter().zip(out_chunks) {
         s.store(function.apply(s, s.load(x)), out);
     }
@@ -102,6 +143,11 @@ pub(crate) fn map_in<S: Simd, F: Function>(
 #[inline(always)]
 pub(crate) fn map_in_place_in<S: Simd, F: Function>(s: S, function: F, x: &mut [f32]) {
     let (chunks, tail) = s.chunks_mut(x);
+    let grouped = if F::GROUPED { chunks.len() / GROUP * GROUP } else { 0 };
+    let (groups, chunks) = chunks.split_at_mut(grouped);
+    for x in groups.as_chunks_mut().0 {
+        store_group(s, function.apply_group(s, load_group(s, x)), x);
+    }
     for x in chunks {
         s.store(function.apply(s, s.load(x)), x);
     }
