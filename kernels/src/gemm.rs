@@ -42,7 +42,6 @@ mod column;
 mod epilogue;
 mod microkernel;
 mod packing;
-mod scalar;
 
 use crate::activation::Activation;
 use crate::dispatch::stamp;
@@ -376,7 +375,6 @@ const fn stride(stride: usize, count: usize) -> usize {
 /// A product that is not small, or has k = 0, as a function of its own.
 struct Large(Problem);
 
-<<<<<<< HEAD
 impl Kernel for Large {
     type Output = ();
 
@@ -389,23 +387,6 @@ impl Kernel for Large {
             } else {
                 blocking::run(s, &self.0);
             }
-=======
-#[inline(always)]
-fn compute_in<S: Simd>(s: S, problem: &Problem, order: Order) {
-    // SAFETY: `gemm_part` made the problem from views, which lie in their slices by construction,
-    // after checking their shapes and the lengths of bias, saved matrix and scratch; the one it
-    // writes to is a mutable borrow, so that it overlaps none of the others, and it is not empty. The
-    // saved matrix may be C itself if `in_place` says so.
-    unsafe {
-        if S::LANES == 1 {
-            s.call(scalar::Product(problem, order));
-        } else if problem.k == 0 {
-            s.call(blocking::Scale(problem));
-        } else if order == Order::Lanes {
-            s.call(column::Column(problem));
-        } else {
-            blocking::run(s, problem);
->>>>>>> f0ca2f5 (wip)
         }
     }
 }

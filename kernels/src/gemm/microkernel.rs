@@ -158,20 +158,7 @@ impl Finish {
 
     /// Whether C is read.
     pub(super) fn reads(&self) -> bool {
-<<<<<<< HEAD
         self.beta != 0.0 || matches!(self.store, Store::Gate | Store::GeneralGate)
-=======
-        self.beta != 0.0 || self.gate
-    }
-
-    /// Whether the sums are stored as they are.
-    pub(super) fn is_plain(&self) -> bool {
-        self.alpha == 1.0
-            && self.beta == 0.0
-            && self.bias.is_null()
-            && self.floor == f32::NEG_INFINITY
-            && !self.gate
->>>>>>> f0ca2f5 (wip)
     }
 }
 
