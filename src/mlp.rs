@@ -425,7 +425,7 @@ impl<'a> Mlp<'a> {
             let lhs = MatRef::new(x, rows, inputs)?.t();
             let c = MatMut::new(grad_weights, inputs, units)?;
             parallel::gemm(executor, 1.0, lhs, dz, 0.0, c, Epilogue::None, scratch)?;
-            reduce::column_sums(executor.level(), dz, grad_biases)?;
+            parallel::column_sums(executor, dz, grad_biases)?;
 
             if let Some(below) = below {
                 let saved = if below.saves_derivative() {

@@ -1,4 +1,4 @@
-//! Products split between threads.
+//! Products and sums split between threads.
 //!
 //! A product is cut into blocks of rows of C (of columns, if C has one row or its rows interleave),
 //! each computed under the [`Plan`] of the whole, which fixes the order of summation: so the cut
@@ -9,7 +9,7 @@
 //! if there were no other.
 
 use slimfit_kernels::gemm::{self, Epilogue, Plan};
-use slimfit_kernels::{Error, MatMut, MatRef};
+use slimfit_kernels::{Error, MatMut, MatRef, reduce};
 
 use crate::Executor;
 
@@ -102,6 +102,40 @@ pub fn gemm<E: Executor>(
     let axis = if m == 1 || n > 1 && interleaved { Axis::Columns } else { Axis::Rows };
     Piece { plan, axis, alpha, lhs, rhs, beta, epilogue, scratch_len }
         .run(executor, pieces, c, scratch)
+}
+
+/// Elements below which one thread sums the columns of a matrix.
+const SUM_PIECE: usize = 1 << 17;
+
+/// [`reduce::column_sums`], split by columns where that pays; the bits are those of one thread.
+///
+/// # Errors
+/// As for [`reduce::column_sums`].
+pub fn column_sums<E: Executor>(executor: &E, x: MatRef<'_>, out: &mut [f32]) -> Result<(), Error> {
+    let pieces = (x.rows().saturating_mul(x.cols()) / SUM_PIECE).min(executor.threads());
+    column_sums_in(executor, pieces, x, out)
+}
+
+fn column_sums_in<E: Executor>(
+    executor: &E,
+    pieces: usize,
+    x: MatRef<'_>,
+    out: &mut [f32],
+) -> Result<(), Error> {
+    let cols = x.cols();
+    if pieces <= 1 || out.len() != cols {
+        return reduce::column_sums(executor.level(), x, out);
+    }
+    let front_pieces = pieces / 2;
+    let at = cut(cols, front_pieces, pieces);
+    let (front_out, back_out) = out.split_at_mut(at);
+    let front = x.t().row_range(0, at)?.t();
+    let back = x.t().row_range(at, cols - at)?.t();
+    let (front, back) = executor.join(
+        || column_sums_in(executor, front_pieces, front, front_out),
+        || column_sums_in(executor, pieces - front_pieces, back, back_out),
+    );
+    front.and(back)
 }
 
 /// What is dealt out.

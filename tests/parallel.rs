@@ -2,7 +2,7 @@
 
 use slimfit::kernels::gemm::{self, Epilogue};
 use slimfit::kernels::{MatMut, MatRef};
-use slimfit::{Activation, Executor, KernelError, Level, Rayon, parallel};
+use slimfit::{Activation, Executor, KernelError, Level, Rayon, kernels, parallel};
 
 fn values(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| ((i + seed) * 7919 % 1009) as f32 / 1009.0 - 0.5).collect()
@@ -135,4 +135,24 @@ fn misfits_are_refused_and_nothing_is_written() {
     );
     assert!(run(lhs, Epilogue::None, &mut []).is_err());
     assert!(c.iter().all(|&x| x == 7.0));
+}
+
+#[test]
+fn the_cut_of_column_sums_does_not_show() {
+    let (rows, cols) = (1000, 1037);
+    let x = values(rows * cols, 7);
+    let x = MatRef::new(&x, rows, cols).unwrap();
+    for level in Level::available() {
+        let mut whole = vec![f32::NAN; cols];
+        kernels::reduce::column_sums(level, x, &mut whole).unwrap();
+        for threads in [2, 3, 7] {
+            let mut split = vec![f32::NAN; cols];
+            parallel::column_sums(&Rayon { level, threads }, x, &mut split).unwrap();
+            assert!(bits(&whole) == bits(&split), "{threads} {level}");
+        }
+    }
+    let mut short = vec![0.0; cols - 1];
+    let executor = Rayon { level: Level::PORTABLE, threads: 2 };
+    let refused = parallel::column_sums(&executor, x, &mut short);
+    assert!(matches!(refused, Err(KernelError::Length { .. })), "{refused:?}");
 }

@@ -172,7 +172,9 @@ fn views(layouts: &[Vec<f32>; 3], rows: usize, cols: usize) -> [MatRef<'_>; 3] {
 fn shapes() -> impl Iterator<Item = (usize, usize)> {
     let rows = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 100];
     let cols = [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 50, 64, 150];
-    rows.into_iter().flat_map(move |rows| cols.map(|cols| (rows, cols))).chain([(5001, 3)])
+    rows.into_iter()
+        .flat_map(move |rows| cols.map(|cols| (rows, cols)))
+        .chain([(5001, 3), (21, 1100)])
 }
 
 #[test]

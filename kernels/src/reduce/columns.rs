@@ -15,8 +15,8 @@ use crate::{Error, MatRef};
 /// Rows between two compensated additions.
 const GROUP: usize = 16;
 
-/// Strips that the column sums of a wide matrix take side by side, given registers for them.
-const WIDE: usize = 4;
+/// Strips that the column sums of a wide matrix take side by side: two kilobytes of a row.
+const PANEL: usize = 32;
 
 stamp! {
     /// Sums of the columns of `x`, one for each: `out[j] = Σ_i x[i, j]`.
@@ -86,25 +86,55 @@ stamp! {
 #[inline(always)]
 fn column_sums_in<S: Simd>(s: S, x: MatRef<'_>, out: &mut [f32]) -> Result<(), Error> {
     check_len("column sums", out.len(), x.cols())?;
-    // Whole cache lines side by side: a wide matrix is then read in runs that the machine fetches
-    // ahead. Columns do not mix, so this changes no bit.
-    let mut strips = strips(x);
-    let (wide, narrow): (&mut [[f32; WIDE * BLOCK]], _) =
-        if S::REGISTERS < 32 { (&mut [], out) } else { out.as_chunks_mut() };
-    for out in wide {
-        let group: [_; WIDE] = core::array::from_fn(|_| strips.next());
-        if let [Some(strip), ..] = group {
-            let sums: [S::Block; WIDE] = sum_rows(s, strip, Plain);
-            for (sum, out) in sums.iter().zip(out.chunks_mut(BLOCK)) {
-                store_block(s, sum, out);
-            }
+    // A panel takes six kilobytes of stack, which a machine with few registers may not have.
+    if x.cols() <= BLOCK || S::REGISTERS < 16 {
+        for (strip, out) in strips(x).zip(out.chunks_mut(BLOCK)) {
+            let [sum] = sum_rows(s, strip, Plain);
+            store_block(s, &sum, out);
         }
+        return Ok(());
     }
-    for (strip, out) in strips.zip(narrow.chunks_mut(BLOCK)) {
-        let [sum] = sum_rows(s, strip, Plain);
-        store_block(s, &sum, out);
+    for (panel, out) in out.chunks_mut(PANEL * BLOCK).enumerate() {
+        sum_panel(s, &strips(x).skip(panel * PANEL).take(PANEL), x.rows(), out);
     }
     Ok(())
+}
+
+/// Sums of the columns of at most [`PANEL`] strips. The strips take turns every four rows, so that
+/// memory is read in runs; columns do not mix, and each is summed in the order of this file.
+#[inline(always)]
+fn sum_panel<'a, S: Simd>(
+    s: S,
+    strips: &(impl Iterator<Item = Strip<'a>> + Clone),
+    rows: usize,
+    out: &mut [f32],
+) {
+    let mut sums = [s.splat_block(0.0); PANEL];
+    let mut losses = sums;
+    for start in (0..rows).step_by(GROUP) {
+        let end = rows.min(start.saturating_add(GROUP));
+        let mut groups = [s.splat_block(0.0); PANEL];
+        let mut row = start;
+        while end - row >= 4 {
+            for (group, strip) in groups.iter_mut().zip(strips.clone()) {
+                [*group] = add(s, [*group], four_rows(s, strip, Plain, row));
+            }
+            row += 4;
+        }
+        for row in row..end {
+            for (group, strip) in groups.iter_mut().zip(strips.clone()) {
+                [*group] = add(s, [*group], [strip.load(s, row)]);
+            }
+        }
+        let totals = sums.iter_mut().zip(&mut losses).zip(&groups);
+        for (((sum, lost), group), _) in totals.zip(strips.clone()) {
+            carry(s, sum, lost, group);
+        }
+    }
+    for ((sum, lost), out) in sums.iter_mut().zip(&losses).zip(out.chunks_mut(BLOCK)) {
+        settle(s, sum, lost);
+        store_block(s, sum, out);
+    }
 }
 
 #[inline(always)]
@@ -183,7 +213,7 @@ struct Strip<'a> {
 }
 
 #[inline(always)]
-fn strips(x: MatRef<'_>) -> impl Iterator<Item = Strip<'_>> {
+fn strips(x: MatRef<'_>) -> impl Iterator<Item = Strip<'_>> + Clone {
     (0..x.cols()).step_by(BLOCK).map(move |col| Strip {
         x,
         col,
@@ -213,24 +243,18 @@ impl Strip<'_> {
     }
 }
 
-/// What is summed down the rows: `N` blocks of terms, made of what one row has in a strip and, for
-/// [`Plain`], in the strips to its right.
+/// What is summed down the rows: `N` blocks of terms made of what one row has in a strip.
 trait Terms<S: Simd, const N: usize>: Copy {
     fn at(self, s: S, strip: Strip<'_>, row: usize) -> [S::Block; N];
 }
 
-/// `x`, of `N` strips side by side.
+/// `x`
 #[derive(Clone, Copy)]
 struct Plain;
-impl<S: Simd, const N: usize> Terms<S, N> for Plain {
+impl<S: Simd> Terms<S, 1> for Plain {
     #[inline(always)]
-    fn at(self, s: S, mut strip: Strip<'_>, row: usize) -> [S::Block; N] {
-        let mut x = [s.splat_block(0.0); N];
-        for x in &mut x {
-            *x = strip.load(s, row);
-            strip.col += BLOCK;
-        }
-        x
+    fn at(self, s: S, strip: Strip<'_>, row: usize) -> [S::Block; 1] {
+        [strip.load(s, row)]
     }
 }
 
@@ -276,32 +300,33 @@ fn sum_rows<S: Simd, T: Terms<S, N>, const N: usize>(
         let mut group = [s.splat_block(0.0); N];
         let mut row = start;
         while end - row >= 4 {
-            let low = add(s, terms.at(s, strip, row), terms.at(s, strip, row + 1));
-            let high = add(s, terms.at(s, strip, row + 2), terms.at(s, strip, row + 3));
-            group = add(s, group, add(s, low, high));
+            group = add(s, group, four_rows(s, strip, terms, row));
             row += 4;
         }
         for row in row..end {
             group = add(s, group, terms.at(s, strip, row));
         }
         for ((sum, lost), group) in sum.iter_mut().zip(&mut lost).zip(&group) {
-            let sum = sum.as_mut().iter_mut();
-            for ((sum, lost), x) in sum.zip(lost.as_mut()).zip(group.as_ref()) {
-                let next = s.add(*sum, *x);
-                let added = s.sub(next, *sum);
-                let error = s.add(s.sub(*sum, s.sub(next, added)), s.sub(*x, added));
-                *lost = s.add(*lost, error);
-                *sum = next;
-            }
+            carry(s, sum, lost, group);
         }
     }
     for (sum, lost) in sum.iter_mut().zip(&lost) {
-        for (sum, lost) in sum.as_mut().iter_mut().zip(lost.as_ref()) {
-            // Once the sum is infinite, the loss is a NaN that says nothing.
-            *sum = s.select(s.eq(*lost, *lost), s.add(*sum, *lost), *sum);
-        }
+        settle(s, sum, lost);
     }
     sum
+}
+
+/// Sum of the terms of four rows from `row` on.
+#[inline(always)]
+fn four_rows<S: Simd, T: Terms<S, N>, const N: usize>(
+    s: S,
+    strip: Strip<'_>,
+    terms: T,
+    row: usize,
+) -> [S::Block; N] {
+    let low = add(s, terms.at(s, strip, row), terms.at(s, strip, row + 1));
+    let high = add(s, terms.at(s, strip, row + 2), terms.at(s, strip, row + 3));
+    add(s, low, high)
 }
 
 #[inline(always)]
@@ -312,6 +337,28 @@ fn add<S: Simd, const N: usize>(s: S, mut a: [S::Block; N], b: [S::Block; N]) ->
         }
     }
     a
+}
+
+/// Adds the sum of a group to a total, and the rounding error of that to what was lost before.
+#[inline(always)]
+fn carry<S: Simd>(s: S, sum: &mut S::Block, lost: &mut S::Block, group: &S::Block) {
+    let sum = sum.as_mut().iter_mut();
+    for ((sum, lost), x) in sum.zip(lost.as_mut()).zip(group.as_ref()) {
+        let next = s.add(*sum, *x);
+        let added = s.sub(next, *sum);
+        let error = s.add(s.sub(*sum, s.sub(next, added)), s.sub(*x, added));
+        *lost = s.add(*lost, error);
+        *sum = next;
+    }
+}
+
+/// Adds to a total what was lost.
+#[inline(always)]
+fn settle<S: Simd>(s: S, sum: &mut S::Block, lost: &S::Block) {
+    for (sum, lost) in sum.as_mut().iter_mut().zip(lost.as_ref()) {
+        // Once the sum is infinite, the loss is a NaN that says nothing.
+        *sum = s.select(s.eq(*lost, *lost), s.add(*sum, *lost), *sum);
+    }
 }
 
 #[inline(always)]
