@@ -215,23 +215,27 @@ pub(crate) fn load_row<S: Simd>(s: S, x: &[f32], cols: usize) -> S::Block {
 }
 
 /// A group of rows, transposed: its columns, of which as many elements count as there are lanes.
-type Tile = [[f32; BLOCK]; BLOCK];
+pub(crate) type Tile = [[f32; BLOCK]; BLOCK];
 
 /// The columns as registers.
 #[inline(always)]
-fn columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> impl Iterator<Item = S::F32> {
+pub(crate) fn columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> impl Iterator<Item = S::F32> {
     tile.iter().take(cols).filter_map(move |column| Some(s.load(s.chunks(column).0.first()?)))
 }
 
 /// The columns, to be written.
 #[inline(always)]
-fn columns_mut<S: Simd>(s: S, tile: &mut Tile, cols: usize) -> impl Iterator<Item = &mut S::Chunk> {
+pub(crate) fn columns_mut<S: Simd>(
+    s: S,
+    tile: &mut Tile,
+    cols: usize,
+) -> impl Iterator<Item = &mut S::Chunk> {
     tile.iter_mut().take(cols).filter_map(move |column| s.chunks_mut(column).0.first_mut())
 }
 
 /// Largest of each row.
 #[inline(always)]
-fn max_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
+pub(crate) fn max_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
     let mut max = s.splat(f32::NEG_INFINITY);
     for x in columns(s, tile, cols) {
         max = s.max(max, x);
@@ -241,7 +245,7 @@ fn max_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
 
 /// Sum of each row, by the tree of [`Simd::sum_block`].
 #[inline(always)]
-fn sum_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
+pub(crate) fn sum_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
     let mut sums = [s.splat(0.0); BLOCK];
     for (sum, x) in sums.iter_mut().zip(columns(s, tile, cols)) {
         *sum = x;
@@ -513,7 +517,7 @@ fn short_rows_in_place<S: Simd, F: Row>(s: S, function: F, x: &mut [f32], cols: 
 
 /// Stores a row at the start of `out`, and what is in the lanes past its end where there is room.
 #[inline(always)]
-fn store_row<S: Simd>(s: S, row: S::Block, cols: usize, out: &mut [f32]) {
+pub(crate) fn store_row<S: Simd>(s: S, row: S::Block, cols: usize, out: &mut [f32]) {
     match out.first_chunk_mut::<BLOCK>() {
         Some(out) => store_block(s, row, out),
         None => store_block(s, row, out.get_mut(..cols).unwrap_or_default()),

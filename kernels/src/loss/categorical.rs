@@ -20,7 +20,8 @@ use crate::math::generic::{exp, ln_1p};
 use crate::reduce::Total;
 use crate::simd::{BLOCK, Simd};
 use crate::softmax::{
-    LANE, PIECES, Running, exp_or_zero, load_row, piece_len, row_max, scale_pieces, scale_row,
+    LANE, PIECES, Running, columns_mut, exp_or_zero, load_row, max_columns, piece_len, row_max,
+    scale_pieces, scale_row, store_row, sum_columns,
 };
 
 /// What a pass reads.
@@ -58,12 +59,91 @@ pub(super) fn run<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> f32 {
     total.value() / rows.targets.len() as f32
 }
 
-/// Rows of one block: the exponentials of a group wait in a tile, and no row is read from memory
+/// Rows of one block: groups of sixteen go transposed, one row a lane, so that maximum and sum take one
+/// operation a column; the last ones go one by one.
+#[inline(always)]
+fn short_rows<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> Total {
+    let Rows { outputs, cols, targets, weights } = rows;
+    let mut groups = Groups::new(s, targets, weights);
+    let (blocks, rest) = targets.as_chunks();
+    // The bounds as the compiler needs them to see that nothing panics.
+    let cols = cols.clamp(1, BLOCK);
+    let whole = targets.len() / BLOCK * BLOCK * cols;
+    let (outputs, rest_outputs) = outputs.split_at_checked(whole).unwrap_or_default();
+    let (grad, rest_grad) = grad.split_at_mut_checked(whole).unwrap_or_default();
+    if cols == 10 {
+        // The classes of many data sets: loops of known length.
+        transposed_rows(s, &mut groups, outputs, 10, blocks, grad);
+    } else {
+        transposed_rows(s, &mut groups, outputs, cols, blocks, grad);
+    }
+    single_rows(s, &mut groups, rest_outputs, cols, rest, rest_grad);
+    groups.total
+}
+
+/// The exponentials of sixteen rows wait in tiles: one of AVX-512, two of AVX2.
+#[inline(always)]
+fn transposed_rows<S: Simd>(
+    s: S,
+    groups: &mut Groups<'_, S>,
+    outputs: &[f32],
+    cols: usize,
+    targets: &[[f32; BLOCK]],
+    grad: &mut [f32],
+) {
+    let mut grads = grad.chunks_exact_mut(cols * BLOCK);
+    // No register is narrower than half a block.
+    let (mut tiles, mut spare) = ([[[0.0; BLOCK]; BLOCK]; 2], [[0.0; BLOCK]; BLOCK]);
+    for (targets, outputs) in targets.iter().zip(outputs.chunks_exact(cols * BLOCK)) {
+        let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let lanes = s.chunks_mut(&mut shift).0.iter_mut().zip(s.chunks_mut(&mut others).0);
+        let parts = outputs.chunks_exact(cols * S::LANES).zip(s.chunks(targets).0);
+        for ((tile, (outputs, classes)), (shift, others)) in tiles.iter_mut().zip(parts).zip(lanes)
+        {
+            s.transpose(outputs, cols, (S::LANES, cols), tile);
+            let classes = s.load(classes);
+            let max = max_columns(s, tile, cols);
+            let mut hit = s.splat(f32::NAN);
+            for (z, number) in columns_mut(s, tile, cols).zip(LANE) {
+                let this = s.eq(classes, s.splat(number));
+                let difference = s.sub(s.load(z), max);
+                hit = s.select(this, difference, hit);
+                s.store(s.select(this, s.splat(0.0), exp(s, difference)), z);
+            }
+            s.store(hit, shift);
+            s.store(sum_columns(s, tile, cols), others);
+        }
+        let (factors, slopes) = groups.finish(targets, &shift, &others);
+        let Some(mut grad) = grads.next() else { continue };
+        let lanes = s.chunks(&factors).0.iter().zip(s.chunks(&slopes).0);
+        for ((tile, classes), (factor, slope)) in
+            tiles.iter_mut().zip(s.chunks(targets).0).zip(lanes)
+        {
+            let (classes, factor, slope) = (s.load(classes), s.load(factor), s.load(slope));
+            for (term, number) in columns_mut(s, tile, cols).zip(LANE) {
+                let this = s.eq(classes, s.splat(number));
+                s.store(s.select(this, slope, s.mul(s.load(term), factor)), term);
+            }
+            s.transpose(tile.as_flattened(), BLOCK, (cols, S::LANES), &mut spare);
+            for row in spare.iter().take(S::LANES) {
+                store_row(s, s.load_block(row), cols, grad);
+                grad = grad.get_mut(cols..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Rows of one block, one after another: the exponentials wait in a tile, and no row is read from memory
 /// that a masked store has just written, for which the machine would wait.
 #[inline(always)]
-fn short_rows<S: Simd>(s: S, rows: Rows<'_>, mut grad: &mut [f32]) -> Total {
-    let Rows { mut outputs, cols, targets, weights } = rows;
-    let mut groups = Groups::new(s, targets, weights);
+fn single_rows<S: Simd>(
+    s: S,
+    groups: &mut Groups<'_, S>,
+    mut outputs: &[f32],
+    cols: usize,
+    targets: &[f32],
+    mut grad: &mut [f32],
+) {
     let mut tile = [[0.0; BLOCK]; BLOCK];
     for targets in targets.chunks(BLOCK) {
         let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
@@ -100,7 +180,6 @@ fn short_rows<S: Simd>(s: S, rows: Rows<'_>, mut grad: &mut [f32]) -> Total {
             grad = grad.get_mut(cols..).unwrap_or_default();
         }
     }
-    groups.total
 }
 
 /// Sets the lane of this number to -∞.
