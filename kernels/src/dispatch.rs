@@ -30,7 +30,8 @@ cpufeatures::new!(cpu_avx512, "avx512f", "avx512vl", "avx512bw", "avx512dq", "av
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Level {
-    /// What the crate was compiled for: SSE2, NEON, simd128 or scalar code.
+    /// What the crate was compiled for: SSE2, NEON, simd128, or scalar code (fused where the FPU of a
+    /// Cortex-M is).
     Portable(Portable),
     /// x86-64 with AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]

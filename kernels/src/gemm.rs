@@ -42,6 +42,7 @@ mod column;
 mod epilogue;
 mod microkernel;
 mod packing;
+mod scalar;
 
 use crate::activation::Activation;
 use crate::dispatch::stamp;
@@ -338,7 +339,9 @@ fn product_in<S: Simd>(
     // is a mutable borrow, so that it overlaps none of the others, and it is not empty. The saved
     // matrix may be C itself if `in_place` says so.
     unsafe {
-        if blocking::is_direct(&problem, plan.order) {
+        if S::LANES == 1 {
+            s.call(scalar::Product(problem, plan.order));
+        } else if blocking::is_direct(&problem, plan.order) {
             blocking::run_direct(s, problem);
         } else if plan.order == Order::Lanes && problem.k > 0 {
             s.call(column::Column(problem));

@@ -47,6 +47,7 @@
 //! - **Accuracy.** The tables of [`math`] give the largest error of each function over all 2³²
 //!   inputs; sums and products state their bounds.
 #![no_std]
+#![cfg_attr(slimfit_nightly, allow(unused_features), feature(core_float_math))]
 
 #[cfg(test)]
 extern crate std;

@@ -27,7 +27,10 @@
 mod avx2_fma;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[allow(dead_code, unreachable_pub, reason = "this one or the next is the portable level")]
 mod portable;
+#[allow(dead_code, unreachable_pub, reason = "this one or the last is the portable level")]
+mod scalar;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +38,17 @@ mod tests;
 pub use avx2_fma::Avx2Fma;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+// Where `wide` has vectors.
+#[cfg(all(
+    any(target_feature = "sse2", target_arch = "aarch64", target_feature = "simd128"),
+    not(slimfit_scalar)
+))]
 pub use portable::Portable;
+#[cfg(not(all(
+    any(target_feature = "sse2", target_arch = "aarch64", target_feature = "simd128"),
+    not(slimfit_scalar)
+)))]
+pub use scalar::Scalar as Portable;
 
 /// Length of a [`Simd::Block`]: the number of virtual lanes of every reduction.
 pub const BLOCK: usize = 16;

@@ -26,7 +26,7 @@ use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
 use super::packing::{self, Source};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Portable, Simd};
 
 /// Largest block of k.
 pub(super) const KC: usize = 512;
@@ -82,9 +82,12 @@ const fn repays_packing(m: usize, k: usize) -> bool {
     m >= PACK_MIN_ROWS && k >= PACK_MIN_K
 }
 
+/// Whether all levels of the target have one number a register, and read A and B where they lie.
+const SCALAR: bool = !cfg!(target_arch = "x86_64") && Portable::LANES == 1;
+
 /// f32 of scratch for a product of this shape; `row_major` says that B has contiguous rows.
 pub(super) const fn scratch_len(m: usize, n: usize, k: usize, row_major: bool) -> usize {
-    if m == 0 || n <= 1 || row_major && !repays_packing(m, k) {
+    if SCALAR || m == 0 || n <= 1 || row_major && !repays_packing(m, k) {
         0
     } else {
         ALIGN + rhs_scratch(m, n, k) + lhs_scratch(m, n, k)

@@ -14,9 +14,9 @@ use crate::simd::{Kernel, Simd};
 #[derive(Clone, Copy)]
 pub(super) struct After {
     pub(super) pass: Pass,
-    activation: Activation,
+    pub(super) activation: Activation,
     /// What the forward pass saved.
-    saved: Source,
+    pub(super) saved: Source,
 }
 
 /// The formula of [`After`], with its activation f.

@@ -1,14 +1,15 @@
-//! The back end that runs everywhere: `wide::f32x8`.
+//! The back end of targets whose vectors `wide` knows: `wide::f32x8`.
 //!
 //! `wide` chooses its instructions when the crate is compiled: SSE2 on the default x86-64 target,
-//! NEON on aarch64, simd128 on wasm where enabled, arrays elsewhere. It fuses `mul_add` only where
-//! the compile-time target has the instruction, which [`Simd::FUSED`] mirrors.
+//! NEON on aarch64, simd128 on wasm where enabled. Where it would fall back to arrays,
+//! [`super::scalar`] takes its place. It fuses `mul_add` only where the compile-time target has the
+//! instruction, which [`Simd::FUSED`] mirrors.
 
 use wide::{f32x8, i32x8};
 
 use super::{BLOCK, Kernel, Sealed, Simd};
 
-/// Token of the portable back end; always available.
+/// Token of the portable back end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portable;
 
@@ -163,16 +164,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn sqrt(self, a: f32x8) -> f32x8 {
-        // Without `std` and a vector root, `wide` would take the root in software f64.
-        if cfg!(any(
-            target_feature = "sse",
-            target_feature = "simd128",
-            all(target_arch = "aarch64", target_feature = "neon")
-        )) {
-            a.sqrt()
-        } else {
-            f32x8::new(a.to_array().map(libm::sqrtf))
-        }
+        a.sqrt()
     }
     #[inline(always)]
     fn max(self, a: f32x8, b: f32x8) -> f32x8 {

@@ -3,6 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
+use super::scalar::Scalar;
 use super::{BLOCK, Simd};
 use crate::Level;
 use crate::dispatch::stamp;
@@ -81,6 +82,19 @@ stamp! {
 /// Runs at every level.
 fn at_every_level(test: fn(Level)) {
     Level::available().for_each(test);
+}
+
+/// The token without vectors, which is no level of this machine.
+#[test]
+fn one_number_a_register() {
+    float_operations_in(Scalar);
+    comparisons_in(Scalar);
+    integer_operations_in(Scalar);
+    scaling_in(Scalar);
+    memory_in(Scalar);
+    pointers_in(Scalar);
+    transposes_in(Scalar);
+    blocks_in(Scalar);
 }
 
 #[test]

@@ -1,0 +1,316 @@
+//! The back end where there are no vectors: one number a register.
+//!
+//! It stands for [`super::Portable`] on such targets. On a Cortex-M with an FPU multiply and add are
+//! fused and the root is taken by one instruction each, so that the bits are those of the other fused
+//! levels.
+//!
+//! `--cfg slimfit_scalar` makes it the portable level of any target, fused by software: slow, and for
+//! tests, which then compare it with the vectors of the host.
+
+use super::{BLOCK, Kernel, Sealed, Simd};
+
+/// Token of the back end without vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scalar;
+
+impl Sealed for Scalar {}
+
+/// What `core` has no stable function for: `a * b + c`, `c - a * b` and the root.
+///
+/// The condition says Cortex-M with an FPU: among the targets whose ABI passes floats in its
+/// registers, only M profiles have no 64-bit atomics, and all their FPUs fuse.
+///
+/// Stable Rust does not let assembly name those registers as operands where the FPU has no f64, so
+/// the numbers go through the general ones. `--cfg slimfit_nightly` takes `core`'s own functions,
+/// one instruction each, of a compiler that lets them be used; the bits are the same.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64")))]
+mod machine {
+    pub(super) const FUSED: bool = true;
+
+    #[cfg(slimfit_nightly)]
+    pub(super) use core::f32::math::{mul_add, sqrt};
+
+    #[cfg(not(slimfit_nightly))]
+    #[inline(always)]
+    pub(super) fn mul_add(a: f32, b: f32, mut c: f32) -> f32 {
+        // SAFETY: the FPU has the instructions, which touch these registers alone.
+        unsafe {
+            core::arch::asm!(
+                "vmov s13, {a}", "vmov s14, {b}", "vmov s15, {c}",
+                "vfma.f32 s15, s13, s14", "vmov {c}, s15",
+                a = in(reg) a, b = in(reg) b, c = inout(reg) c,
+                out("s13") _, out("s14") _, out("s15") _,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        c
+    }
+
+    #[cfg(not(slimfit_nightly))]
+    #[inline(always)]
+    pub(super) fn sqrt(mut a: f32) -> f32 {
+        // SAFETY: as in `mul_add`.
+        unsafe {
+            core::arch::asm!(
+                "vmov s15, {a}", "vsqrt.f32 s15, s15", "vmov {a}, s15",
+                a = inout(reg) a, out("s15") _,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        a
+    }
+}
+
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64"))))]
+mod machine {
+    pub(super) const FUSED: bool = cfg!(slimfit_scalar);
+
+    #[inline(always)]
+    pub(super) fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        if FUSED { libm::fmaf(a, b, c) } else { a * b + c }
+    }
+
+    #[inline(always)]
+    pub(super) fn sqrt(a: f32) -> f32 {
+        libm::sqrtf(a)
+    }
+}
+
+impl Simd for Scalar {
+    type F32 = f32;
+    type I32 = i32;
+    type Mask = bool;
+    type Chunk = [f32; 1];
+    type Block = [f32; BLOCK];
+    type Half = Self;
+
+    const LANES: usize = 1;
+    const REGISTERS: usize = if machine::FUSED { 32 } else { 8 };
+    const FUSED: bool = machine::FUSED;
+
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
+        fn call<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        call(self, kernel)
+    }
+
+    #[inline(always)]
+    fn chunks(self, x: &[f32]) -> (&[[f32; 1]], &[f32]) {
+        x.as_chunks()
+    }
+    #[inline(always)]
+    fn chunks_mut(self, x: &mut [f32]) -> (&mut [[f32; 1]], &mut [f32]) {
+        x.as_chunks_mut()
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn load(self, x: &[f32; 1]) -> f32 {
+        x[0]
+    }
+    #[inline(always)]
+    fn store(self, v: f32, out: &mut [f32; 1]) {
+        out[0] = v;
+    }
+    #[inline(always)]
+    fn load_tail(self, x: &[f32], fill: f32) -> f32 {
+        x.first().copied().unwrap_or(fill)
+    }
+    #[inline(always)]
+    fn store_tail(self, v: f32, out: &mut [f32]) {
+        if let Some(out) = out.first_mut() {
+            *out = v;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, ptr: *const f32) -> f32 {
+        // SAFETY: the caller vouches for one readable f32.
+        unsafe { *ptr }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: f32, ptr: *mut f32) {
+        // SAFETY: the caller vouches for one writable f32.
+        unsafe { *ptr = v }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr_first(self, ptr: *const f32, n: usize) -> f32 {
+        // SAFETY: the caller vouches for n readable f32.
+        if n == 0 { 0.0 } else { unsafe { *ptr } }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr_first(self, v: f32, ptr: *mut f32, n: usize) {
+        if n > 0 {
+            // SAFETY: the caller vouches for n writable f32.
+            unsafe { *ptr = v }
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose_ptr(
+        self,
+        src: *const f32,
+        _: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        _: usize,
+    ) {
+        if cols > 0 {
+            // SAFETY: the caller vouches for the one value there is on each side, if there is one.
+            unsafe { *dst = self.load_ptr_first(src, rows) }
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+
+    #[inline(always)]
+    fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32, b: f32) -> f32 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32, b: f32) -> f32 {
+        a / b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        machine::mul_add(a, b, c)
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        machine::mul_add(-a, b, c)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f32) -> f32 {
+        machine::sqrt(a)
+    }
+    #[inline(always)]
+    fn max(self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn min(self, a: f32, b: f32) -> f32 {
+        if a < b { a } else { b }
+    }
+
+    #[inline(always)]
+    fn lt(self, a: f32, b: f32) -> bool {
+        a < b
+    }
+    #[inline(always)]
+    fn le(self, a: f32, b: f32) -> bool {
+        a <= b
+    }
+    #[inline(always)]
+    fn eq(self, a: f32, b: f32) -> bool {
+        a == b
+    }
+    #[inline(always)]
+    fn mask_and(self, a: bool, b: bool) -> bool {
+        a & b
+    }
+    #[inline(always)]
+    fn mask_or(self, a: bool, b: bool) -> bool {
+        a | b
+    }
+    #[inline(always)]
+    fn select(self, mask: bool, if_true: f32, if_false: f32) -> f32 {
+        if mask { if_true } else { if_false }
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> i32 {
+        x
+    }
+    #[inline(always)]
+    fn to_bits(self, a: f32) -> i32 {
+        a.to_bits().cast_signed()
+    }
+    #[inline(always)]
+    fn from_bits(self, a: i32) -> f32 {
+        f32::from_bits(a.cast_unsigned())
+    }
+    #[inline(always)]
+    fn add_i32(self, a: i32, b: i32) -> i32 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn sub_i32(self, a: i32, b: i32) -> i32 {
+        a.wrapping_sub(b)
+    }
+    #[inline(always)]
+    fn and_i32(self, a: i32, b: i32) -> i32 {
+        a & b
+    }
+    #[inline(always)]
+    fn or_i32(self, a: i32, b: i32) -> i32 {
+        a | b
+    }
+    #[inline(always)]
+    fn xor_i32(self, a: i32, b: i32) -> i32 {
+        a ^ b
+    }
+    #[inline(always)]
+    fn shl_i32<const N: u32>(self, a: i32) -> i32 {
+        a << N
+    }
+    #[inline(always)]
+    fn shr_i32<const N: u32>(self, a: i32) -> i32 {
+        a >> N
+    }
+
+    #[inline(always)]
+    fn splat_block(self, x: f32) -> [f32; BLOCK] {
+        [x; BLOCK]
+    }
+    #[inline(always)]
+    fn load_block(self, x: &[f32; BLOCK]) -> [f32; BLOCK] {
+        *x
+    }
+    #[inline(always)]
+    fn load_block_tail(self, x: &[f32], fill: f32) -> [f32; BLOCK] {
+        let mut lanes = [fill; BLOCK];
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = *x;
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn sum_block(self, v: [f32; BLOCK]) -> f32 {
+        fold(v, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn max_block(self, v: [f32; BLOCK]) -> f32 {
+        fold(v, |a, b| if a > b { a } else { b })
+    }
+}
+
+/// The tree of the reductions: lane i with lane i + 8, then 4, 2 and 1 apart.
+#[inline(always)]
+fn fold(mut v: [f32; BLOCK], combine: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        let (low, high) = v.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = combine(*low, *high);
+        }
+    }
+    v[0]
+}
