@@ -413,9 +413,9 @@ impl<'a> Mlp<'a> {
 
             let (rest, layer_params) = off_end(params, layer.parameter_len());
             params = rest;
-            let (weights, _) = layer_params.split_at(layer.weight_len());
-            let layer_gradient = split_off_end(&mut gradient, layer.parameter_len());
-            let (grad_weights, grad_biases) = layer_gradient.split_at_mut(layer.weight_len());
+            let weights = layer_params.get(..layer.weight_len()).unwrap_or_default();
+            let mut grad_biases = split_off_end(&mut gradient, layer.parameter_len());
+            let grad_weights = grad_biases.split_off_mut(..layer.weight_len()).unwrap_or_default();
 
             let below_outputs = match below {
                 Some(_) => split_off_end(&mut outputs, rows * inputs),
@@ -554,9 +554,9 @@ impl<'a> Mlp<'a> {
             return Err(Error::Length { what: "workspace (at least)", expected, found });
         }
         let hidden = Lengths::new(self.layers, rows).hidden;
-        let (a, rest) = workspace.split_at_mut(hidden);
-        let (b, scratch) = rest.split_at_mut(hidden);
-        let (mut read, mut write) = (a, b);
+        let mut scratch = workspace;
+        let mut read = scratch.split_off_mut(..hidden).unwrap_or_default();
+        let mut write = scratch.split_off_mut(..hidden).unwrap_or_default();
         let layer_count = self.layers.len();
         for (l, (layer, (weights, biases))) in
             self.layers.iter().zip(self.split_params(params)).enumerate()
@@ -631,7 +631,7 @@ impl<'a> Mlp<'a> {
 
     fn check_features(&self, features: &[f32]) -> Result<usize, Error> {
         let inputs = self.inputs();
-        let rows = features.len() / inputs;
+        let rows = features.len().checked_div(inputs).unwrap_or(0);
         if rows == 0 || rows * inputs != features.len() {
             let expected = rows.saturating_add(1).saturating_mul(inputs);
             return Err(Error::Length {

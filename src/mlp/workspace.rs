@@ -50,11 +50,12 @@ impl<'w> Workspace<'w> {
             return Err(Error::Length { what: "workspace (at least)", expected, found });
         }
         let Lengths { outputs, derivatives, last, wide, .. } = Lengths::new(mlp.layers(), rows);
-        let (outputs, slice) = slice.split_at_mut(outputs);
-        let (derivatives, slice) = slice.split_at_mut(derivatives);
-        let (delta, slice) = slice.split_at_mut(last);
-        let (wide, slice) = slice.split_at_mut(wide);
-        let (gradient, scratch) = slice.split_at_mut(mlp.parameter_len());
+        let mut scratch = slice;
+        // All are there; a cut that could panic would be linked, though, where panics must not be.
+        let mut cut = |len| scratch.split_off_mut(..len).unwrap_or_default();
+        let (outputs, derivatives) = (cut(outputs), cut(derivatives));
+        let (delta, wide) = (cut(last), cut(wide));
+        let gradient = cut(mlp.parameter_len());
         Ok(Self {
             mlp: *mlp,
             capacity: rows,
