@@ -1,0 +1,20 @@
+//! Trains the recipe's network and XOR; ends with 0 if both have learned what they should.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use slimfit_firmware::{cancer, line, xor};
+
+slimfit_firmware::program!(train);
+
+fn train() -> bool {
+    static mut TRAINER: cancer::Trainer<{ cancer::WORKSPACE }> = cancer::Trainer::new();
+    // SAFETY: there is one thread, which runs this function once.
+    let trainer = unsafe { &mut *(&raw mut TRAINER) };
+    let accuracy =
+        cancer::train(trainer, 20, |epoch, loss| line!("cancer: epoch ", epoch, " loss ", loss));
+    let Ok(accuracy) = accuracy else { return false };
+    line!("cancer: accuracy ", accuracy);
+    line!("cancer: hash of the parameters ", cancer::hash(&trainer.params));
+    let Ok((loss, right)) = xor::train(300) else { return false };
+    line!("xor: loss ", loss, " right ", right, " of 4");
+    accuracy > 0.95 && right == 4
+}
