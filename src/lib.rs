@@ -66,6 +66,8 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
+mod aligned;
+#[cfg(feature = "std")]
 pub mod batch;
 #[cfg(feature = "csv")]
 pub mod csv;

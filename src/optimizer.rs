@@ -33,7 +33,23 @@ impl Optimizer {
         match self {
             Self::Sgd(_) => 0,
             Self::Momentum(_) | Self::AdaGrad(_) => parameters,
-            Self::Adam(_) => parameters.saturating_mul(2),
+            // The second half begins at a cache line if the first does.
+            Self::Adam(_) => whole_lines(parameters).saturating_add(parameters),
+        }
+    }
+
+    /// The first and the second number a parameter, as far as there are such.
+    pub(crate) fn split_state<'s>(
+        &self,
+        parameters: usize,
+        state: &'s mut [f32],
+    ) -> (&'s mut [f32], &'s mut [f32]) {
+        match self {
+            Self::Adam(_) => {
+                let (first, second) = state.split_at_mut(whole_lines(parameters).min(state.len()));
+                (first.get_mut(..parameters).unwrap_or_default(), second)
+            }
+            _ => (state, &mut []),
         }
     }
 
@@ -88,6 +104,12 @@ impl Optimizer {
             Self::AdaGrad(ada_grad) => Rule::AdaGrad(ada_grad),
         })
     }
+}
+
+/// `len` f32, rounded up to whole cache lines.
+const fn whole_lines(len: usize) -> usize {
+    const LINE: usize = 16;
+    len.saturating_add(LINE - 1) / LINE * LINE
 }
 
 /// An optimizer made ready for one step.

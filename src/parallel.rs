@@ -81,6 +81,10 @@ pub fn gemm<E: Executor>(
     scratch: &mut [f32],
 ) -> Result<(), Error> {
     let ((m, n), k) = (c.shape(), lhs.cols());
+    let worth = pieces(m, n, k, executor.threads());
+    if worth == 1 {
+        return gemm::gemm(executor.level(), alpha, lhs, rhs, beta, c, epilogue, scratch);
+    }
     let plan = Plan::new(m, n, k);
     let scratch_len = if rhs.col_stride() == 1 {
         gemm::row_major_scratch_len(m, n, k)
@@ -96,7 +100,7 @@ pub fn gemm<E: Executor>(
             Epilogue::Derivative(_, saved) => saved.shape() == (m, n),
             _ => true,
         };
-    let pieces = if fits { pieces(m, n, k, executor.threads()).min(room) } else { 1 };
+    let pieces = if fits { worth.min(room) } else { 1 };
     // Rows whose elements lie among those of others cannot be lent out apart; columns then can.
     let interleaved = c.row_stride() <= (n.max(1) - 1).saturating_mul(c.col_stride());
     let axis = if m == 1 || n > 1 && interleaved { Axis::Columns } else { Axis::Rows };

@@ -11,6 +11,7 @@ use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::Penalty;
 use slimfit_kernels::{Error as KernelError, Level};
 
+use crate::aligned::Aligned;
 use crate::batch::{BatchSize, Batches};
 use crate::dataset::Dataset;
 use crate::error::{Error, check_len, zeros};
@@ -389,11 +390,11 @@ struct Fit<'f, E> {
     train: &'f Dataset,
     validation: Option<Evaluator<'f>>,
     /// The parameters in training; the model gets them at the end.
-    params: Vec<f32>,
-    optimizer_state: Vec<f32>,
-    workspace: Vec<f32>,
-    features: Vec<f32>,
-    targets: Vec<f32>,
+    params: Aligned,
+    optimizer_state: Aligned,
+    workspace: Aligned,
+    features: Aligned,
+    targets: Aligned,
 }
 
 /// Sums over the rows of an epoch.
@@ -417,8 +418,10 @@ impl<'f, E: Executor> Fit<'f, E> {
         let rows = options.batch_size.most(train.rows());
         let mlp = model.mlp();
         let parameter_len = mlp.parameter_len();
-        let optimizer_state = zeros("optimizer state", options.optimizer.state_len(parameter_len))?;
-        let workspace = zeros("workspace", mlp.workspace_len(rows, executor.threads()))?;
+        let state_len = options.optimizer.state_len(parameter_len);
+        let optimizer_state = Aligned::zeros("optimizer state", state_len)?;
+        let workspace_len = mlp.workspace_len(rows, executor.threads());
+        let workspace = Aligned::zeros("workspace", workspace_len)?;
         let validation = match validation {
             Some(data) => Some(Evaluator::new(&mlp, model.loss, data, &executor)?),
             None => None,
@@ -429,11 +432,11 @@ impl<'f, E: Executor> Fit<'f, E> {
             batches,
             train,
             validation,
-            params: model.params.clone(),
+            params: Aligned::copy("parameters", &model.params)?,
             optimizer_state,
             workspace,
-            features: zeros("batch", rows * train.feature_count())?,
-            targets: zeros("batch", rows * train.target_count())?,
+            features: Aligned::zeros("batch", rows * train.feature_count())?,
+            targets: Aligned::zeros("batch", rows * train.target_count())?,
             model,
         })
     }
@@ -446,7 +449,7 @@ impl<'f, E: Executor> Fit<'f, E> {
         // Room for a usual number of epochs: very many, to be stopped early, is a usual setting too.
         let mut history =
             History { epochs: Vec::with_capacity(options.epochs.min(1024)), best_epoch: None };
-        let mut best = options.early_stopping.map(|rule| Best::new(rule, self.params.clone()));
+        let mut best = options.early_stopping.map(|rule| Best::new(rule, self.params.to_vec()));
         let mut steps = 0;
         for epoch in 0..options.epochs {
             let start = Instant::now();
@@ -488,9 +491,9 @@ impl<'f, E: Executor> Fit<'f, E> {
         }
         if let Some(best) = best {
             history.best_epoch = best.epoch;
-            self.params = best.params;
+            self.params.copy_from_slice(&best.params);
         }
-        self.model.params = self.params;
+        self.model.params.copy_from_slice(&self.params);
         Ok(history)
     }
 

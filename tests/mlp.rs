@@ -381,7 +381,7 @@ fn passes_want_their_order() {
     let mut buffer = vec![f32::NAN; mlp.workspace_len(2, 1)];
     let mut workspace = Workspace::new(&mlp, 2, &mut buffer).unwrap();
     let mut params = net.params.clone();
-    let mut values = vec![0.0; 2 * params.len()];
+    let mut values = vec![0.0; options(loss).optimizer.state_len(params.len())];
     let mut state = OptimizerState { values: &mut values, steps: 0 };
     let named = |result: Result<(), KernelError>, name: &str| {
         let message = result.unwrap_err().to_string();
