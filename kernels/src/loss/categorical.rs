@@ -65,9 +65,15 @@ pub(super) fn run<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> f32 {
 fn short_rows<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> Total {
     let Rows { outputs, cols, targets, weights } = rows;
     let mut groups = Groups::new(s, targets, weights);
-    let (blocks, rest) = targets.as_chunks();
     // The bounds as the compiler needs them to see that nothing panics.
     let cols = cols.clamp(1, BLOCK);
+    // Two tiles take sixteen rows where a register is at least half a block. Without native
+    // vectors to turn them in, full rows are slower turned than one by one.
+    if S::LANES * 2 < BLOCK || cols == BLOCK && !S::FUSED {
+        single_rows(s, &mut groups, outputs, cols, targets, grad);
+        return groups.total;
+    }
+    let (blocks, rest) = targets.as_chunks();
     let whole = targets.len() / BLOCK * BLOCK * cols;
     let (outputs, rest_outputs) = outputs.split_at_checked(whole).unwrap_or_default();
     let (grad, rest_grad) = grad.split_at_mut_checked(whole).unwrap_or_default();
