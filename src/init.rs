@@ -26,11 +26,11 @@ impl Initializer {
     #[must_use]
     pub const fn for_activation(activation: Activation) -> Self {
         match activation {
-            Activation::Relu
-            | Activation::LeakyRelu(_)
-            | Activation::Elu(_)
-            | Activation::Gelu
-            | Activation::Silu => Self::HeUniform,
+            Activation::Relu => Self::HeUniform,
+            #[cfg(feature = "all")]
+            Activation::LeakyRelu(_) | Activation::Elu(_) | Activation::Gelu | Activation::Silu => {
+                Self::HeUniform
+            }
             _ => Self::GlorotUniform,
         }
     }

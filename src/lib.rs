@@ -61,7 +61,8 @@
 //!
 //! # Features
 //!
-//! `std` (default): the trainer, parallel by rayon. `csv`: reads CSV files. Without both, the crate is
+//! `std` (default): the trainer, parallel by rayon. `all` (part of `std`): every activation, loss and
+//! optimizer; without it those of the classic recipes, for small flashes. `csv`: reads CSV files. Without both, the crate is
 //! `no_std` and uses no allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -33,7 +33,7 @@ use slimfit_kernels::activation::{self, Activation, Saved};
 use slimfit_kernels::gemm::{self, Epilogue};
 use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::{self, Penalty};
-use slimfit_kernels::{Error, Level, MatMut, MatRef, reduce, softmax};
+use slimfit_kernels::{Error, Level, MatMut, MatRef, reduce};
 
 mod workspace;
 
@@ -588,7 +588,10 @@ impl<'a> Mlp<'a> {
         match link {
             Link::Identity => Ok(()),
             Link::Sigmoid => activation::forward_in_place(level, Activation::Sigmoid, out),
-            Link::Softmax => softmax::softmax_in_place(level, out, self.outputs()),
+            #[cfg(feature = "all")]
+            Link::Softmax => slimfit_kernels::softmax::softmax_in_place(level, out, self.outputs()),
+            #[cfg(not(feature = "all"))]
+            Link::Softmax => Err(Error::Combination("softmax needs the feature `all`")),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The choice of optimizer, and the update of a network's parameters by it.
 
-use slimfit_kernels::optim::{self, AdaGrad, Adam, AdamStep, Momentum, Penalty, Sgd};
+use slimfit_kernels::optim::{self, Adam, AdamStep, Penalty, Sgd};
+#[cfg(feature = "all")]
+use slimfit_kernels::optim::{AdaGrad, Momentum};
 use slimfit_kernels::{Error, Level};
 
 use crate::Executor;
@@ -12,10 +14,12 @@ pub enum Optimizer {
     /// Plain gradient descent.
     Sgd(Sgd),
     /// Gradient descent with (Nesterov) momentum.
+    #[cfg(feature = "all")]
     Momentum(Momentum),
     /// Adam, or AdamW where `decay` is set.
     Adam(Adam),
     /// AdaGrad.
+    #[cfg(feature = "all")]
     AdaGrad(AdaGrad),
 }
 
@@ -32,6 +36,7 @@ impl Optimizer {
     pub const fn state_len(&self, parameters: usize) -> usize {
         match self {
             Self::Sgd(_) => 0,
+            #[cfg(feature = "all")]
             Self::Momentum(_) | Self::AdaGrad(_) => parameters,
             // The second half begins at a cache line if the first does.
             Self::Adam(_) => whole_lines(parameters).saturating_add(parameters),
@@ -58,8 +63,10 @@ impl Optimizer {
     pub const fn learning_rate(&self) -> f32 {
         match self {
             Self::Sgd(o) => o.learning_rate,
+            #[cfg(feature = "all")]
             Self::Momentum(o) => o.learning_rate,
             Self::Adam(o) => o.learning_rate,
+            #[cfg(feature = "all")]
             Self::AdaGrad(o) => o.learning_rate,
         }
     }
@@ -69,8 +76,10 @@ impl Optimizer {
     pub const fn with_learning_rate(mut self, learning_rate: f32) -> Self {
         match &mut self {
             Self::Sgd(o) => o.learning_rate = learning_rate,
+            #[cfg(feature = "all")]
             Self::Momentum(o) => o.learning_rate = learning_rate,
             Self::Adam(o) => o.learning_rate = learning_rate,
+            #[cfg(feature = "all")]
             Self::AdaGrad(o) => o.learning_rate = learning_rate,
         }
         self
@@ -99,8 +108,10 @@ impl Optimizer {
     fn at_step(&self, step: u32) -> Result<Rule, Error> {
         Ok(match *self {
             Self::Sgd(sgd) => Rule::Sgd(sgd),
+            #[cfg(feature = "all")]
             Self::Momentum(momentum) => Rule::Momentum(momentum),
             Self::Adam(adam) => Rule::Adam(adam.at_step(step)?),
+            #[cfg(feature = "all")]
             Self::AdaGrad(ada_grad) => Rule::AdaGrad(ada_grad),
         })
     }
@@ -116,8 +127,10 @@ const fn whole_lines(len: usize) -> usize {
 #[derive(Clone, Copy)]
 enum Rule {
     Sgd(Sgd),
+    #[cfg(feature = "all")]
     Momentum(Momentum),
     Adam(AdamStep),
+    #[cfg(feature = "all")]
     AdaGrad(AdaGrad),
 }
 
@@ -193,12 +206,14 @@ impl Update {
         let (penalty, grad_scale) = (*penalty, *grad_scale);
         match rule {
             Rule::Sgd(sgd) => optim::sgd(level, sgd, penalty, grad_scale, grad, params),
+            #[cfg(feature = "all")]
             Rule::Momentum(momentum) => {
                 optim::momentum(level, momentum, penalty, grad_scale, grad, params, first)
             }
             Rule::Adam(step) => {
                 optim::adam(level, step, penalty, grad_scale, grad, params, first, second)
             }
+            #[cfg(feature = "all")]
             Rule::AdaGrad(ada_grad) => {
                 optim::adagrad(level, ada_grad, penalty, grad_scale, grad, params, first)
             }

@@ -44,18 +44,24 @@ pub enum Activation {
     /// `max(z, 0)`
     Relu,
     /// `z` where positive, else `slope * z`.
+    #[cfg(feature = "all")]
     LeakyRelu(f32),
     /// `z` where positive, else `alpha * (exp(z) - 1)`.
+    #[cfg(feature = "all")]
     Elu(f32),
     /// `1 / (1 + exp(-z))`
     Sigmoid,
     /// `tanh(z)`
+    #[cfg(feature = "all")]
     Tanh,
     /// `z * Φ(z)`, with the normal distribution function Φ by `erf`.
+    #[cfg(feature = "all")]
     Gelu,
     /// `z * sigmoid(z)`
+    #[cfg(feature = "all")]
     Silu,
     /// `ln(1 + exp(z))`
+    #[cfg(feature = "all")]
     Softplus,
 }
 
@@ -73,6 +79,7 @@ impl Activation {
     #[must_use]
     pub const fn saves(self) -> Saved {
         match self {
+            #[cfg(feature = "all")]
             Self::Gelu | Self::Silu | Self::Softplus => Saved::Derivative,
             _ => Saved::Output,
         }
@@ -83,8 +90,10 @@ impl Activation {
     /// # Errors
     /// [`Error::Parameter`] if it is not.
     pub const fn check(self) -> Result<(), Error> {
-        let (what, found) = match self {
+        let (what, found): (_, f32) = match self {
+            #[cfg(feature = "all")]
             Self::LeakyRelu(slope) => ("slope of leaky relu", slope),
+            #[cfg(feature = "all")]
             Self::Elu(alpha) => ("alpha of elu", alpha),
             _ => return Ok(()),
         };
@@ -151,9 +160,11 @@ impl Elementwise for Relu {
 }
 
 /// [`Activation::LeakyRelu`]
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(crate) struct LeakyRelu(pub(crate) f32);
 
+#[cfg(feature = "all")]
 impl Elementwise for LeakyRelu {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, z: S::F32) -> S::F32 {
@@ -166,9 +177,11 @@ impl Elementwise for LeakyRelu {
 }
 
 /// [`Activation::Elu`]
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(crate) struct Elu(pub(crate) f32);
 
+#[cfg(feature = "all")]
 impl Elementwise for Elu {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, z: S::F32) -> S::F32 {
@@ -199,9 +212,11 @@ impl Elementwise for Sigmoid {
 }
 
 /// [`Activation::Tanh`]
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(crate) struct Tanh;
 
+#[cfg(feature = "all")]
 impl Elementwise for Tanh {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, z: S::F32) -> S::F32 {
@@ -216,9 +231,11 @@ impl Elementwise for Tanh {
 }
 
 /// [`Activation::Gelu`]
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(crate) struct Gelu;
 
+#[cfg(feature = "all")]
 impl Elementwise for Gelu {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, z: S::F32) -> S::F32 {
@@ -235,9 +252,11 @@ impl Elementwise for Gelu {
 }
 
 /// [`Activation::Silu`]
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(crate) struct Silu;
 
+#[cfg(feature = "all")]
 impl Elementwise for Silu {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, z: S::F32) -> S::F32 {
@@ -254,9 +273,11 @@ impl Elementwise for Silu {
 }
 
 /// [`Activation::Softplus`]
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(crate) struct Softplus;
 
+#[cfg(feature = "all")]
 impl Elementwise for Softplus {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, z: S::F32) -> S::F32 {
@@ -282,14 +303,21 @@ macro_rules! with_elementwise {
                 $body
             }
             // A slope of zero is relu, to which -∞ times zero is no NaN.
-            act::Activation::Relu | act::Activation::LeakyRelu(0.0) => {
+            #[cfg(feature = "all")]
+            act::Activation::LeakyRelu(0.0) => {
                 let $f = act::Relu;
                 $body
             }
+            act::Activation::Relu => {
+                let $f = act::Relu;
+                $body
+            }
+            #[cfg(feature = "all")]
             act::Activation::LeakyRelu(slope) => {
                 let $f = act::LeakyRelu(slope);
                 $body
             }
+            #[cfg(feature = "all")]
             act::Activation::Elu(alpha) => {
                 let $f = act::Elu(alpha);
                 $body
@@ -298,18 +326,22 @@ macro_rules! with_elementwise {
                 let $f = act::Sigmoid;
                 $body
             }
+            #[cfg(feature = "all")]
             act::Activation::Tanh => {
                 let $f = act::Tanh;
                 $body
             }
+            #[cfg(feature = "all")]
             act::Activation::Gelu => {
                 let $f = act::Gelu;
                 $body
             }
+            #[cfg(feature = "all")]
             act::Activation::Silu => {
                 let $f = act::Silu;
                 $body
             }
+            #[cfg(feature = "all")]
             act::Activation::Softplus => {
                 let $f = act::Softplus;
                 $body

@@ -47,6 +47,10 @@
 //! - **Accuracy.** The tables of [`math`] give the largest error of each function over all 2³²
 //!   inputs; sums and products state their bounds.
 #![no_std]
+#![cfg_attr(
+    not(feature = "all"),
+    allow(dead_code, unreachable_code, unused_imports, reason = "used by what is left out")
+)]
 #![cfg_attr(slimfit_nightly, allow(unused_features), feature(core_float_math))]
 
 #[cfg(test)]

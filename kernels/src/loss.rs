@@ -36,6 +36,7 @@
 //! categorical row, -∞ is a class of probability zero; +∞, or nothing but -∞, makes the row NaN.
 
 mod binary;
+#[cfg(feature = "all")]
 mod categorical;
 mod pointwise;
 
@@ -44,8 +45,11 @@ use crate::dispatch::stamp;
 use crate::error::check_len;
 use crate::simd::Simd;
 use binary::BinaryCrossEntropy;
+#[cfg(feature = "all")]
 use categorical::Rows;
-use pointwise::{Absolute, Huber, Squared};
+use pointwise::Squared;
+#[cfg(feature = "all")]
+use pointwise::{Absolute, Huber};
 
 /// Elements that are summed before the compensated total takes over.
 const PIECE: usize = 1024;
@@ -57,12 +61,15 @@ pub enum Loss {
     /// Mean of the squared differences.
     MeanSquaredError,
     /// Mean of the absolute differences.
+    #[cfg(feature = "all")]
     MeanAbsoluteError,
     /// Squared and halved up to this difference, linear beyond it.
+    #[cfg(feature = "all")]
     Huber(f32),
     /// Cross-entropy of logits with targets from 0 to 1.
     BinaryCrossEntropy,
     /// Cross-entropy of rows of logits with class indices, one a row.
+    #[cfg(feature = "all")]
     CategoricalCrossEntropy,
 }
 
@@ -73,6 +80,7 @@ impl Loss {
     /// [`Error::Parameter`] if it is not.
     pub const fn check(self) -> Result<(), Error> {
         match self {
+            #[cfg(feature = "all")]
             Self::Huber(delta) if !(delta > 0.0 && delta.is_finite()) => {
                 let (what, expected) = ("Huber threshold", "finite and above 0");
                 Err(Error::Parameter { what, expected, found: delta })
@@ -85,8 +93,11 @@ impl Loss {
     #[must_use]
     pub const fn link(self) -> Link {
         match self {
-            Self::MeanSquaredError | Self::MeanAbsoluteError | Self::Huber(_) => Link::Identity,
+            #[cfg(feature = "all")]
+            Self::MeanAbsoluteError | Self::Huber(_) => Link::Identity,
+            Self::MeanSquaredError => Link::Identity,
             Self::BinaryCrossEntropy => Link::Sigmoid,
+            #[cfg(feature = "all")]
             Self::CategoricalCrossEntropy => Link::Softmax,
         }
     }
@@ -216,6 +227,7 @@ fn run<S: Simd>(
     loss.check()?;
     let batch = pointwise::Batch { outputs, cols, targets, sample: weights.sample };
     match loss {
+        #[cfg(feature = "all")]
         Loss::CategoricalCrossEntropy => {
             check_len("class indices", targets.len(), rows)?;
             if let Some(class) = weights.class {
@@ -237,13 +249,15 @@ fn run<S: Simd>(
             binary::check_targets(s, targets)?;
             Ok(pointwise::run(s, BinaryCrossEntropy { class }, batch, grad))
         }
-        Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber(_) => {
+        _ => {
             check_len("targets", targets.len(), outputs.len())?;
             if weights.class.is_some() {
                 return Err(Error::Combination("class weights need a loss that has classes"));
             }
             match loss {
+                #[cfg(feature = "all")]
                 Loss::MeanAbsoluteError => Ok(pointwise::run(s, Absolute, batch, grad)),
+                #[cfg(feature = "all")]
                 Loss::Huber(delta) => Ok(pointwise::run(s, Huber { delta }, batch, grad)),
                 _ => Ok(pointwise::run(s, Squared, batch, grad)),
             }

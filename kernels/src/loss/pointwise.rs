@@ -26,8 +26,10 @@ impl Pointwise for Squared {
 }
 
 /// |d|
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(super) struct Absolute;
+#[cfg(feature = "all")]
 impl Pointwise for Absolute {
     #[inline(always)]
     fn loss_and_slope<S: Simd>(self, s: S, output: S::F32, target: S::F32) -> (S::F32, S::F32) {
@@ -40,10 +42,12 @@ impl Pointwise for Absolute {
 }
 
 /// c·(|d| - c/2) with c = min(|d|, δ), which is both branches of the definition.
+#[cfg(feature = "all")]
 #[derive(Clone, Copy)]
 pub(super) struct Huber {
     pub(super) delta: f32,
 }
+#[cfg(feature = "all")]
 impl Pointwise for Huber {
     #[inline(always)]
     fn loss_and_slope<S: Simd>(self, s: S, output: S::F32, target: S::F32) -> (S::F32, S::F32) {

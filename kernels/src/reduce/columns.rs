@@ -7,6 +7,7 @@
 //! neither on the layout in memory nor on the level, and the error stays below about
 //! `9u·Σ|x|`, u = 2^-24, for any number of rows.
 
+use super::Total;
 use crate::dispatch::stamp;
 use crate::error::check_len;
 use crate::simd::{BLOCK, Simd};
@@ -86,6 +87,12 @@ stamp! {
 #[inline(always)]
 fn column_sums_in<S: Simd>(s: S, x: MatRef<'_>, out: &mut [f32]) -> Result<(), Error> {
     check_len("column sums", out.len(), x.cols())?;
+    if S::LANES == 1 {
+        for (col, out) in out.iter_mut().enumerate() {
+            *out = sum_column(x, col);
+        }
+        return Ok(());
+    }
     // A panel takes six kilobytes of stack, which a machine with few registers may not have.
     if x.cols() <= BLOCK || S::REGISTERS < 16 {
         for (strip, out) in strips(x).zip(out.chunks_mut(BLOCK)) {
@@ -98,6 +105,38 @@ fn column_sums_in<S: Simd>(s: S, x: MatRef<'_>, out: &mut [f32]) -> Result<(), E
         sum_panel(s, &strips(x).skip(panel * PANEL).take(PANEL), x.rows(), out);
     }
     Ok(())
+}
+
+/// Sum of one column, in the order of this file: sixteen at once would not fit into registers that
+/// hold one number each.
+#[inline(always)]
+fn sum_column(x: MatRef<'_>, col: usize) -> f32 {
+    // The view has checked that its last element lies in the slice, so this does not overflow.
+    let stride = x.row_stride();
+    let mut rest = x.data().get(col * x.col_stride()..).unwrap_or(&[]);
+    let mut next = || {
+        let first = rest.first().copied().unwrap_or(0.0);
+        rest = rest.get(stride..).unwrap_or(&[]);
+        first
+    };
+    let mut total = Total::default();
+    let mut left = x.rows();
+    while left > 0 {
+        let mut rows = left.min(GROUP);
+        left -= rows;
+        let mut group = 0.0;
+        while rows >= 4 {
+            let low = next() + next();
+            let high = next() + next();
+            group += low + high;
+            rows -= 4;
+        }
+        for _ in 0..rows {
+            group += next();
+        }
+        total.add(group);
+    }
+    total.value()
 }
 
 /// Sums of the columns of at most [`PANEL`] strips. The strips take turns every four rows, so that

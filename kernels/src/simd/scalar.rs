@@ -85,7 +85,8 @@ impl Simd for Scalar {
     type Half = Self;
 
     const LANES: usize = 1;
-    const REGISTERS: usize = if machine::FUSED { 32 } else { 8 };
+    // Blocks of sixteen do not fit into 32 registers several at a time.
+    const REGISTERS: usize = 8;
     const FUSED: bool = machine::FUSED;
 
     #[inline(always)]
