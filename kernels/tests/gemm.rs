@@ -750,9 +750,12 @@ fn misfits_are_refused_and_nothing_is_written() {
             assert!(matches!(error, Error::Parameter { .. }));
         }
         let in_columns = (good.0, view(5, 4).t());
-        let error = refused(in_columns, Epilogue::Bias(bias), None, &mut scratch[1..]);
-        let (expected, found) = (scratch_len(3, 5, 4), scratch_len(3, 5, 4) - 1);
-        assert_eq!(error, Error::Length { what: "scratch", expected, found });
+        // A level of one number a register packs nothing and needs none.
+        if let Some(short) = scratch.get_mut(1..) {
+            let (expected, found) = (scratch_len(3, 5, 4), short.len());
+            let error = refused(in_columns, Epilogue::Bias(bias), None, short);
+            assert_eq!(error, Error::Length { what: "scratch", expected, found });
+        }
         let long = (view_of_ones(3, IN_PLACE_K + 1), view_of_ones(IN_PLACE_K + 1, 5));
         let error = refused(long, Epilogue::DerivativeInPlace(relu), None, &mut scratch);
         assert!(matches!(error, Error::Length { expected: IN_PLACE_K, .. }));
