@@ -406,3 +406,26 @@ fn bad_settings_are_refused_and_nothing_written() {
     }
     assert!(matches!(Adam::default().at_step(0), Err(Error::Parameter { what: "step", .. })));
 }
+
+/// Without gradient the mean decays to zero, not to a subnormal number that stays.
+#[test]
+fn the_mean_gradient_of_adam_leaves_no_subnormal() {
+    for level in Level::available() {
+        let (mut params, mut second) = (vec![0.5_f32; 19], vec![1e-6_f32; 19]);
+        let mut first: Vec<f32> = (0..19).map(|i| f32::MIN_POSITIVE * (i as f32 - 9.0)).collect();
+        let step = Adam::default().at_step(100).unwrap();
+        let mut run = |first: &mut [f32]| {
+            let grad = [0.0; 19];
+            optim::adam(level, &step, Penalty::NONE, 1.0, &grad, &mut params, first, &mut second)
+                .unwrap();
+        };
+        run(&mut first);
+        for (i, &m) in first.iter().enumerate() {
+            let expected = 0.9 * (f32::MIN_POSITIVE * (i as f32 - 9.0));
+            let kept = (i as i32 - 9).abs() > 1;
+            assert_eq!(m, if kept { expected } else { 0.0 }, "{level} {i}");
+        }
+        (0..40).for_each(|_| run(&mut first));
+        assert!(first.iter().all(|&m| m == 0.0), "{level}");
+    }
+}
