@@ -422,7 +422,7 @@ fn the_mean_gradient_of_adam_leaves_no_subnormal() {
         run(&mut first);
         for (i, &m) in first.iter().enumerate() {
             let expected = 0.9 * (f32::MIN_POSITIVE * (i as f32 - 9.0));
-            let kept = (i as i32 - 9).abs() > 1;
+            let kept = i.abs_diff(9) > 1;
             assert_eq!(m, if kept { expected } else { 0.0 }, "{level} {i}");
         }
         (0..40).for_each(|_| run(&mut first));
