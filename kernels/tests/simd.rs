@@ -26,6 +26,13 @@ fn detection_agrees_with_std() {
     assert_eq!(Level::avx512().is_some(), avx512);
 }
 
+/// NEON has a fused multiply-add; without it, the bits of the other levels would not be asked for.
+#[test]
+#[cfg(target_arch = "aarch64")]
+fn aarch64_is_fused() {
+    assert!(Level::PORTABLE.is_fused());
+}
+
 /// CI sets this to the levels it counts on, so that none is skipped unseen.
 #[test]
 fn expected_levels_are_there() {
