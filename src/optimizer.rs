@@ -31,7 +31,8 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
-    /// Length of the state slice for this many parameters.
+    /// Length of the state slice for this many parameters. Adam's has two numbers a parameter, the
+    /// second ones from a whole cache line on, and so up to 15 more.
     #[must_use]
     pub const fn state_len(&self, parameters: usize) -> usize {
         match self {

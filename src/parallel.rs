@@ -116,7 +116,8 @@ const SUM_PIECE: usize = 1 << 17;
 /// # Errors
 /// As for [`reduce::column_sums`].
 pub fn column_sums<E: Executor>(executor: &E, x: MatRef<'_>, out: &mut [f32]) -> Result<(), Error> {
-    let pieces = (x.rows().saturating_mul(x.cols()) / SUM_PIECE).min(executor.threads());
+    let worth = x.rows().saturating_mul(x.cols()) / SUM_PIECE;
+    let pieces = worth.min(executor.threads()).min(x.cols());
     column_sums_in(executor, pieces, x, out)
 }
 

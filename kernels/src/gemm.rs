@@ -169,8 +169,8 @@ pub const fn row_major_scratch_len(m: usize, n: usize, k: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Shape`] or [`Error::Length`] if the shapes do not fit together, `scratch` is too short or
-/// k too long for [`Epilogue::DerivativeInPlace`], [`Error::Parameter`] if that of an activation is negative or not finite. C is then as it
-/// was.
+/// k too long for [`Epilogue::DerivativeInPlace`], [`Error::Parameter`] if that of an activation is
+/// negative or not finite. C is then as it was.
 pub fn gemm(
     level: Level,
     alpha: f32,

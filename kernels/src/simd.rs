@@ -40,12 +40,20 @@ pub use avx2_fma::Avx2Fma;
 pub use avx512::Avx512;
 // Where `wide` has vectors.
 #[cfg(all(
-    any(target_feature = "sse2", target_arch = "aarch64", target_feature = "simd128"),
+    any(
+        target_feature = "sse2",
+        all(target_arch = "aarch64", target_feature = "neon"),
+        target_feature = "simd128"
+    ),
     not(slimfit_scalar)
 ))]
 pub use portable::Portable;
 #[cfg(not(all(
-    any(target_feature = "sse2", target_arch = "aarch64", target_feature = "simd128"),
+    any(
+        target_feature = "sse2",
+        all(target_arch = "aarch64", target_feature = "neon"),
+        target_feature = "simd128"
+    ),
     not(slimfit_scalar)
 )))]
 pub use scalar::Scalar as Portable;

@@ -129,22 +129,24 @@ fn lane<S: Simd>(s: S, v: S::F32) -> f32 {
 #[inline(always)]
 fn row_exp_sum<S: Simd>(s: S, row: &[f32]) -> (f32, f32) {
     let mut running = Running::new();
-    for piece in row.chunks(PIECE) {
+    for piece in row.chunks(piece_len(row.len())) {
         let shift = s.splat(running.raise(s, row_max(s, piece).min(f32::MAX)));
-        let (blocks, tail) = piece.as_chunks::<BLOCK>();
-        let mut acc = s.splat_block(0.0);
-        for block in blocks {
-            for (acc, x) in acc.as_mut().iter_mut().zip(s.load_block(block).as_ref()) {
-                *acc = s.add(*acc, exp(s, s.sub(*x, shift)));
+        for part in piece.chunks(PIECE) {
+            let (blocks, tail) = part.as_chunks::<BLOCK>();
+            let mut acc = s.splat_block(0.0);
+            for block in blocks {
+                for (acc, x) in acc.as_mut().iter_mut().zip(s.load_block(block).as_ref()) {
+                    *acc = s.add(*acc, exp(s, s.sub(*x, shift)));
+                }
             }
-        }
-        if !tail.is_empty() {
-            let tail = s.load_block_tail(tail, f32::NEG_INFINITY);
-            for (acc, x) in acc.as_mut().iter_mut().zip(tail.as_ref()) {
-                *acc = s.add(*acc, exp_or_zero(s, *x, shift));
+            if !tail.is_empty() {
+                let tail = s.load_block_tail(tail, f32::NEG_INFINITY);
+                for (acc, x) in acc.as_mut().iter_mut().zip(tail.as_ref()) {
+                    *acc = s.add(*acc, exp_or_zero(s, *x, shift));
+                }
             }
+            running.total.add(s.sum_block(acc));
         }
-        running.total.add(s.sum_block(acc));
     }
     (running.max, running.total.value())
 }

@@ -114,6 +114,20 @@ fn pieces_of_a_row() {
     }
 }
 
+/// A million terms whose largest grows by little, again and again.
+#[test]
+fn a_rising_row_loses_no_precision() {
+    let cols = 1 << 20;
+    let step = 1.0 / (1 << 25) as f32;
+    let x: Vec<_> = (0..cols).map(|i| 0.25 + (i / 1024) as f32 * step).collect();
+    let total = log_sum_exp_f64(&wide(&x));
+    for level in Level::available() {
+        let mut sum = [0.0];
+        softmax::log_sum_exp(level, &x, cols, &mut sum).unwrap();
+        assert!((f64::from(sum[0]) - total).abs() <= 4e-6, "{} at {level}, not {total}", sum[0]);
+    }
+}
+
 /// A million terms that each add less than the sum of their lane shows.
 #[test]
 fn a_wide_row_loses_no_precision() {

@@ -2,8 +2,9 @@
 //!
 //! Element i is summed over sixteen virtual lanes, lane l taking the p with p mod 16 = l, which the
 //! fixed tree of [`Simd::sum_block`] adds up. With rows of A contiguous a register holds lanes of
-//! one row, and sixteen rows are added up together. With columns contiguous it holds the same lane of neighbouring rows, sixteen registers
-//! make the lanes, and the tree runs over registers: the same sums either way.
+//! one row, and sixteen rows are added up together. With columns contiguous it holds the same lane
+//! of neighbouring rows, sixteen registers make the lanes, and the tree runs over registers: the
+//! same sums either way.
 
 use super::blocking::Problem;
 use super::epilogue;

@@ -18,12 +18,17 @@ impl Sealed for Scalar {}
 /// What `core` has no stable function for: `a * b + c`, `c - a * b` and the root.
 ///
 /// The condition says Cortex-M with an FPU: among the targets whose ABI passes floats in its
-/// registers, only M profiles have no 64-bit atomics, and all their FPUs fuse.
+/// registers and that have no operating system, only M profiles have no 64-bit atomics, and all their FPUs fuse.
 ///
 /// Stable Rust does not let assembly name those registers as operands where the FPU has no f64, so
 /// the numbers go through the general ones. `--cfg slimfit_nightly` takes `core`'s own functions,
 /// one instruction each, of a compiler that lets them be used; the bits are the same.
-#[cfg(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64")))]
+#[cfg(all(
+    target_arch = "arm",
+    target_abi = "eabihf",
+    target_os = "none",
+    not(target_has_atomic = "64")
+))]
 mod machine {
     pub(super) const FUSED: bool = true;
 
@@ -40,7 +45,7 @@ mod machine {
                 "vfma.f32 s15, s13, s14", "vmov {c}, s15",
                 a = in(reg) a, b = in(reg) b, c = inout(reg) c,
                 out("s13") _, out("s14") _, out("s15") _,
-                options(pure, nomem, nostack, preserves_flags)
+                options(pure, nomem, nostack)
             );
         }
         c
@@ -54,14 +59,19 @@ mod machine {
             core::arch::asm!(
                 "vmov s15, {a}", "vsqrt.f32 s15, s15", "vmov {a}, s15",
                 a = inout(reg) a, out("s15") _,
-                options(pure, nomem, nostack, preserves_flags)
+                options(pure, nomem, nostack)
             );
         }
         a
     }
 }
 
-#[cfg(not(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64"))))]
+#[cfg(not(all(
+    target_arch = "arm",
+    target_abi = "eabihf",
+    target_os = "none",
+    not(target_has_atomic = "64")
+)))]
 mod machine {
     pub(super) const FUSED: bool = cfg!(slimfit_scalar);
 
