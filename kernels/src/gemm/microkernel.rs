@@ -313,38 +313,41 @@ unsafe fn accumulate<
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
     let mut left = k;
-    let mut pause = if k >= PREFETCH_K { PREFETCH_LEFT } else { 0 };
-    loop {
-        while left > pause {
-            for (chain, acc) in chains.iter_mut().enumerate() {
-                if chain < left {
-                    // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the strip.
-                    let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
-                    if CHAINS == SPLIT && k >= PREFETCH_K {
-                        prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
-                    }
-                    for (i, acc) in acc.iter_mut().enumerate() {
-                        // SAFETY: as above; i < MR.
-                        let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };
-                        let a = s.splat(a);
-                        for (acc, b) in acc.iter_mut().zip(b) {
-                            *acc = s.mul_add(a, b, *acc);
+    // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
+    macro_rules! run_until {
+        ($rest:expr) => {
+            while left > $rest {
+                for (chain, acc) in chains.iter_mut().enumerate() {
+                    if chain < left {
+                        // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the
+                        // strip.
+                        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
+                        if CHAINS == SPLIT && k >= PREFETCH_K {
+                            prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
                         }
+                        for (i, acc) in acc.iter_mut().enumerate() {
+                            // SAFETY: as above; i < MR.
+                            let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };
+                            let a = s.splat(a);
+                            for (acc, b) in acc.iter_mut().zip(b) {
+                                *acc = s.mul_add(a, b, *acc);
+                            }
+                        }
+                        for group in &mut groups {
+                            *group = group.wrapping_add(lhs_col);
+                        }
+                        rhs = rhs.wrapping_add(rhs_row);
                     }
-                    for group in &mut groups {
-                        *group = group.wrapping_add(lhs_col);
-                    }
-                    rhs = rhs.wrapping_add(rhs_row);
                 }
+                left = left.saturating_sub(CHAINS);
             }
-            left = left.saturating_sub(CHAINS);
-        }
-        if pause == 0 {
-            break;
-        }
-        prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
-        pause = 0;
+        };
     }
+    if k >= PREFETCH_K {
+        run_until!(PREFETCH_LEFT);
+        prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
+    }
+    run_until!(0);
     let mut sums = chains[0];
     if CHAINS == SPLIT {
         for (i, row) in sums.iter_mut().enumerate() {
