@@ -14,7 +14,9 @@ fn infer() -> bool {
     let mut out = [0.0];
     let mut workspace = [0.0; cancer::NETWORK.predict_len(1)];
     // SAFETY: there is one thread, which runs this function once.
-    let (params, features) = unsafe { (&mut *(&raw mut PARAMS), &mut *(&raw mut FEATURES)) };
+    let params = unsafe { &mut *(&raw mut PARAMS) };
+    // SAFETY: as above.
+    let features = unsafe { &mut *(&raw mut FEATURES) };
     let (params, features) = (black_box(params), black_box(features));
     cancer::predict(params, features, &mut out, &mut workspace).is_ok() && black_box(out) == [0.5]
 }
