@@ -23,8 +23,9 @@ fn known_loop() {
 
 fn count() -> bool {
     static mut TRAINER: cancer::Trainer<{ cancer::WORKSPACE }> = cancer::Trainer::new();
+    let trainer = &raw mut TRAINER;
     // SAFETY: there is one thread, which runs this function once.
-    let trainer = unsafe { &mut *(&raw mut TRAINER) };
+    let trainer = unsafe { &mut *trainer };
     let mut fine = trainer.init(42).is_ok();
     line!("loop of 2000: ", board::instructions(known_loop));
     for rows in [1, 8, 32] {

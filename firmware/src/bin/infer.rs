@@ -13,10 +13,9 @@ fn infer() -> bool {
     static mut FEATURES: [f32; cancer::INPUTS] = [0.0; cancer::INPUTS];
     let mut out = [0.0];
     let mut workspace = [0.0; cancer::NETWORK.predict_len(1)];
+    let (params, features) = (&raw mut PARAMS, &raw mut FEATURES);
     // SAFETY: there is one thread, which runs this function once.
-    let params = unsafe { &mut *(&raw mut PARAMS) };
-    // SAFETY: as above.
-    let features = unsafe { &mut *(&raw mut FEATURES) };
+    let (params, features) = unsafe { (&mut *params, &mut *features) };
     let (params, features) = (black_box(params), black_box(features));
     cancer::predict(params, features, &mut out, &mut workspace).is_ok() && black_box(out) == [0.5]
 }

@@ -10,8 +10,9 @@ slimfit_firmware::program!(learn);
 fn learn() -> bool {
     static mut TRAINER: Trainer<{ cancer::WORKSPACE }> = Trainer::new();
     static mut FEATURES: [f32; BATCH * INPUTS] = [0.0; BATCH * INPUTS];
+    let (trainer, features) = (&raw mut TRAINER, &raw const FEATURES);
     // SAFETY: there is one thread, which runs this function once.
-    let (trainer, features) = unsafe { (&mut *(&raw mut TRAINER), &*(&raw const FEATURES)) };
+    let (trainer, features) = unsafe { (&mut *trainer, &*features) };
     let targets = [0.0; BATCH];
     trainer.init(42).is_ok() && trainer.step(black_box(features), black_box(&targets)).is_ok()
 }

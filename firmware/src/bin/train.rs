@@ -7,8 +7,9 @@ slimfit_firmware::program!(train);
 
 fn train() -> bool {
     static mut TRAINER: cancer::Trainer<{ cancer::WORKSPACE }> = cancer::Trainer::new();
+    let trainer = &raw mut TRAINER;
     // SAFETY: there is one thread, which runs this function once.
-    let trainer = unsafe { &mut *(&raw mut TRAINER) };
+    let trainer = unsafe { &mut *trainer };
     let accuracy =
         cancer::train(trainer, 20, |epoch, loss| line!("cancer: epoch ", epoch, " loss ", loss));
     let Ok(accuracy) = accuracy else { return false };
