@@ -35,23 +35,25 @@
 //! `microkernel` keeps a tile of C in registers, up to 12 x 32 or 9 x 48 for AVX-512. A and B are
 //! read where they lie; `packing` copies them only if a transpose or the stride asks for it.
 //! `blocking` cuts the product such that A stays in the second-level cache. `column` is for a
-//! single column, `epilogue` for what follows.
+//! single column, `epilogue` for what follows. What is checked and chosen before the operands are
+//! known is an `outline`; who multiplies the same shape again and again keeps it: see [`Prepared`].
 
 mod blocking;
 mod column;
 mod epilogue;
 mod microkernel;
+mod outline;
 mod packing;
+mod prepared;
 mod scalar;
 
 use crate::activation::Activation;
 use crate::dispatch::stamp;
-use crate::simd::{Kernel, Simd};
-use crate::{Error, Level, MatMut, MatRef};
-use blocking::Problem;
-use epilogue::After;
-use microkernel::Finish;
-use packing::Source;
+use crate::simd::Simd;
+use crate::{Error, Layout, Level, MatMut, MatRef};
+use outline::Outline;
+
+pub use prepared::Prepared;
 
 /// What is done to each element of `alpha A B + beta C` before it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,38 @@ pub enum Epilogue<'a> {
     Derivative(Activation, MatRef<'a>),
     /// The same where C itself holds what the forward pass saved, and is overwritten by the product:
     /// a backward pass without a second buffer. k is at most [`IN_PLACE_K`].
+    DerivativeInPlace(Activation),
+}
+
+impl Epilogue<'_> {
+    /// The epilogue without its values.
+    #[must_use]
+    pub const fn kind(&self) -> EpilogueKind {
+        match *self {
+            Self::None => EpilogueKind::None,
+            Self::Bias(_) => EpilogueKind::Bias,
+            Self::BiasActivation(_, activation) => EpilogueKind::BiasActivation(activation),
+            Self::Derivative(activation, saved) => {
+                EpilogueKind::Derivative(activation, saved.layout())
+            }
+            Self::DerivativeInPlace(activation) => EpilogueKind::DerivativeInPlace(activation),
+        }
+    }
+}
+
+/// An [`Epilogue`] whose values are not known yet: see [`Prepared`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EpilogueKind {
+    /// [`Epilogue::None`]
+    None,
+    /// [`Epilogue::Bias`]
+    Bias,
+    /// [`Epilogue::BiasActivation`]
+    BiasActivation(Activation),
+    /// [`Epilogue::Derivative`], with the layout of what the forward pass saved.
+    Derivative(Activation, Layout),
+    /// [`Epilogue::DerivativeInPlace`]
     DerivativeInPlace(Activation),
 }
 
@@ -255,141 +289,28 @@ fn product_in<S: Simd>(
     epilogue: Epilogue<'_>,
     scratch: &mut [f32],
 ) -> Result<(), Error> {
-    let ((m, n), k) = (c.shape(), lhs.cols());
-    check_shape("lhs", lhs.shape(), (m, k))?;
-    check_shape("rhs", rhs.shape(), (k, n))?;
-    if m > plan.m || n > plan.n {
-        return Err(Error::Shape {
-            what: "part of C, at most",
-            expected: (plan.m, plan.n),
-            found: (m, n),
-        });
-    }
-    if k != plan.k {
-        return Err(Error::Length { what: "columns of lhs", expected: plan.k, found: k });
-    }
-    let (out_row, out_col) = (stride(c.row_stride(), m), stride(c.col_stride(), n));
-    let out = c.data_mut().as_mut_ptr();
-    let mut floor = f32::NEG_INFINITY;
-    let mut after = After::NONE;
-    let mut in_place = false;
-    let mut bias = core::ptr::null();
-    match epilogue {
-        Epilogue::None => {}
-        Epilogue::BiasActivation(_, activation)
-        | Epilogue::Derivative(activation, _)
-        | Epilogue::DerivativeInPlace(activation)
-            if activation.check().is_err() =>
-        {
-            return activation.check();
-        }
+    let layouts = (lhs.layout(), rhs.layout(), c.layout());
+    let outline =
+        Outline::new(plan, alpha, layouts.0, layouts.1, beta, layouts.2, epilogue.kind())?;
+    let operand = match epilogue {
         Epilogue::Bias(values) | Epilogue::BiasActivation(values, _) => {
-            crate::error::check_len("bias", values.len(), n)?;
-            bias = values.as_ptr();
-            match epilogue {
-                Epilogue::BiasActivation(_, Activation::Relu) => floor = 0.0,
-                Epilogue::BiasActivation(_, Activation::Identity) | Epilogue::Bias(_) => {}
-                Epilogue::BiasActivation(_, activation) => after = After::forward(activation),
-                _ => {}
-            }
+            crate::error::check_len("bias", values.len(), layouts.2.cols())?;
+            values
         }
-        Epilogue::Derivative(activation, saved) => {
-            check_shape("saved", saved.shape(), (m, n))?;
-            if activation != Activation::Identity {
-                after = After::backward(activation, source(saved));
-            }
-        }
-        Epilogue::DerivativeInPlace(activation) => {
-            if k > IN_PLACE_K {
-                let what = "columns of lhs for a derivative in place (at most)";
-                return Err(Error::Length { what, expected: IN_PLACE_K, found: k });
-            }
-            if activation != Activation::Identity {
-                let saved = Source { ptr: out, row: out_row, col: out_col };
-                after = After::backward(activation, saved);
-                in_place = true;
-            }
-        }
-    }
-    let needed = blocking::scratch_len(m, n, k, rhs.col_stride() == 1);
+        Epilogue::Derivative(_, saved) => saved.data(),
+        Epilogue::None | Epilogue::DerivativeInPlace(_) => &[],
+    };
+    let needed = outline.scratch_len();
     if scratch.len() < needed {
         return Err(Error::Length { what: "scratch", expected: needed, found: scratch.len() });
     }
-    if m == 0 || n == 0 {
-        return Ok(());
-    }
-    let problem = Problem {
-        m,
-        n,
-        k: if alpha == 0.0 { 0 } else { k },
-        kc: plan.kc(),
-        split: plan.order == Order::Split,
-        lhs: source(lhs),
-        rhs: source(rhs),
-        out,
-        out_row,
-        out_col,
-        finish: Finish::new(alpha, beta, bias, floor),
-        after,
-        in_place,
-        scratch: scratch.as_mut_ptr(),
-    };
-    // SAFETY: the problem is made from views, which lie in their slices by construction, after
-    // checking their shapes and the lengths of bias, saved matrix and scratch; the one it writes to
-    // is a mutable borrow, so that it overlaps none of the others, and it is not empty. The saved
-    // matrix may be C itself if `in_place` says so.
+    // SAFETY: the outline is made from the layouts of views, which lie in their slices by
+    // construction; the lengths of bias and scratch were compared above. C is a mutable borrow, so
+    // that it overlaps nothing else.
     unsafe {
-        if S::LANES == 1 {
-            s.call(scalar::Product(problem, plan.order));
-        } else if blocking::is_direct(&problem, plan.order) {
-            blocking::run_direct(s, problem);
-        } else if plan.order == Order::Lanes && problem.k > 0 {
-            s.call(column::Column(problem));
-        } else {
-            s.call(Large(problem));
-        }
+        let out = c.data_mut().as_mut_ptr();
+        let (lhs, rhs) = (lhs.data().as_ptr(), rhs.data().as_ptr());
+        outline.run(s, lhs, rhs, out, operand.as_ptr(), scratch.as_mut_ptr());
     }
     Ok(())
-}
-
-/// `Ok` if a matrix has the shape it should have.
-fn check_shape(
-    what: &'static str,
-    found: (usize, usize),
-    expected: (usize, usize),
-) -> Result<(), Error> {
-    if found == expected { Ok(()) } else { Err(Error::Shape { what, expected, found }) }
-}
-
-/// The view as a pointer and strides.
-fn source(view: MatRef<'_>) -> Source {
-    Source {
-        ptr: view.data().as_ptr(),
-        row: stride(view.row_stride(), view.rows()),
-        col: stride(view.col_stride(), view.cols()),
-    }
-}
-
-/// The stride of `count` elements: what stands for a single one does not matter, and may be huge.
-const fn stride(stride: usize, count: usize) -> usize {
-    if count > 1 { stride } else { 1 }
-}
-
-/// A product that is not small, or has k = 0, as a function of its own.
-struct Large(Problem);
-
-impl Kernel for Large {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `product_in` alone, which vouches for the problem.
-        unsafe {
-            if self.0.k == 0 {
-                s.call(blocking::Scale(&self.0));
-            } else {
-                blocking::run(s, &self.0);
-            }
-        }
-    }
 }

@@ -73,7 +73,7 @@ mod view;
 
 pub use dispatch::Level;
 pub use error::Error;
-pub use view::{MatMut, MatRef};
+pub use view::{Layout, MatMut, MatRef};
 
 /// The example of the README, as a test.
 #[cfg(doctest)]

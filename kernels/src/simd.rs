@@ -76,6 +76,30 @@ pub trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
+/// Code that is kept as a pointer to a function compiled for one instruction set: see
+/// [`Simd::pointer`].
+pub trait Routine {
+    /// What it knows of its work before the operands.
+    type Plan;
+    /// The code; `#[inline(always)]` like everything generic over `S`.
+    ///
+    /// # Safety
+    /// What the routine asks for.
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &Self::Plan,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    );
+}
+
+/// A [`Routine`] compiled for the instruction set of a token. As many arguments as x86-64 passes in
+/// registers.
+pub type Pointer<P> = unsafe fn(&P, *const f32, *const f32, *mut f32, *const f32, *mut f32);
+
 /// The vector operations of one instruction set; see the [module](self) for the contracts.
 pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// A register of [`Self::LANES`] f32.
@@ -104,6 +128,10 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// Runs `kernel` as a function of its own, not inlined, with the instructions of this token.
     /// For bodies that would make one function too large together.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// The routine as a function of its own, compiled with the instructions of this token. To call
+    /// it is safe where `R` is: the machine has the instructions, or there were no token.
+    fn pointer<R: Routine>(self) -> Pointer<R::Plan>;
 
     /// Splits `x` into whole chunks and a tail shorter than [`Self::LANES`].
     fn chunks(self, x: &[f32]) -> (&[Self::Chunk], &[f32]);

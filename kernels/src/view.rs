@@ -15,6 +15,109 @@ const fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) ->
     last.checked_add(1)
 }
 
+/// The shape and strides of a matrix, wherever it lies.
+///
+/// ```
+/// use slimfit_kernels::{Layout, MatRef};
+///
+/// let weights = Layout::row_major(2, 3);
+/// assert_eq!(weights.t(), Layout::strided(3, 2, 1, 3));
+/// assert_eq!(MatRef::new(&[0.0; 6], 2, 3)?.t().layout(), weights.t());
+/// # Ok::<(), slimfit_kernels::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl Layout {
+    /// Row after row.
+    #[must_use]
+    pub const fn row_major(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// Any strides.
+    #[must_use]
+    pub const fn strided(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
+        Self { rows, cols, row_stride, col_stride }
+    }
+
+    /// The transpose.
+    #[must_use]
+    pub const fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(self) -> usize {
+        self.rows
+    }
+    /// Number of columns.
+    #[must_use]
+    pub const fn cols(self) -> usize {
+        self.cols
+    }
+    /// Rows and columns.
+    #[must_use]
+    pub const fn shape(self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+    /// Elements from one row to the next.
+    #[must_use]
+    pub const fn row_stride(self) -> usize {
+        self.row_stride
+    }
+    /// Elements from one column to the next.
+    #[must_use]
+    pub const fn col_stride(self) -> usize {
+        self.col_stride
+    }
+
+    /// Length of the shortest slice that holds the matrix; nothing if no slice does.
+    #[must_use]
+    pub const fn span(self) -> Option<usize> {
+        span(self.rows, self.cols, self.row_stride, self.col_stride)
+    }
+
+    /// Whether the larger stride steps over all that the smaller one spans, so that no element is
+    /// reached twice. The span must not overflow.
+    const fn is_distinct(self) -> bool {
+        let Self { rows, cols, row_stride, col_stride } = self;
+        rows == 0
+            || cols == 0
+            || (rows == 1 || row_stride > (cols - 1) * col_stride) && (cols == 1 || col_stride > 0)
+            || (cols == 1 || col_stride > (rows - 1) * row_stride) && (rows == 1 || row_stride > 0)
+    }
+
+    /// [`Layout::span`], or an error.
+    pub(crate) const fn check(self) -> Result<usize, Error> {
+        let Self { rows, cols, row_stride, col_stride } = self;
+        match self.span() {
+            Some(span) => Ok(span),
+            None => Err(Error::View { rows, cols, row_stride, col_stride, len: usize::MAX }),
+        }
+    }
+
+    /// The same for a matrix to write to, which must not reach an element twice.
+    pub(crate) const fn check_mut(self) -> Result<usize, Error> {
+        let Self { row_stride, col_stride, .. } = self;
+        match self.check() {
+            Ok(_) if !self.is_distinct() => Err(Error::Overlap { row_stride, col_stride }),
+            span => span,
+        }
+    }
+}
+
 /// A read-only matrix.
 ///
 /// ```
@@ -135,6 +238,11 @@ impl<'a> MatRef<'a> {
     pub const fn col_stride(self) -> usize {
         self.col_stride
     }
+    /// Shape and strides.
+    #[must_use]
+    pub const fn layout(self) -> Layout {
+        Layout::strided(self.rows, self.cols, self.row_stride, self.col_stride)
+    }
     /// The slice below the view; it may be longer than the view reaches.
     #[must_use]
     pub const fn data(self) -> &'a [f32] {
@@ -198,12 +306,7 @@ impl<'a> MatMut<'a> {
         if let Err(error) = MatRef::with_strides(data, rows, cols, row_stride, col_stride) {
             return Err(error);
         }
-        // Neither product overflows: both lie within the span just checked.
-        let distinct = rows == 0
-            || cols == 0
-            || (rows == 1 || row_stride > (cols - 1) * col_stride) && (cols == 1 || col_stride > 0)
-            || (cols == 1 || col_stride > (rows - 1) * row_stride) && (rows == 1 || row_stride > 0);
-        if distinct {
+        if Layout::strided(rows, cols, row_stride, col_stride).is_distinct() {
             Ok(Self { data, rows, cols, row_stride, col_stride })
         } else {
             Err(Error::Overlap { row_stride, col_stride })
@@ -269,6 +372,11 @@ impl<'a> MatMut<'a> {
     #[must_use]
     pub const fn col_stride(&self) -> usize {
         self.col_stride
+    }
+    /// Shape and strides.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        Layout::strided(self.rows, self.cols, self.row_stride, self.col_stride)
     }
     /// The slice below the view; it may be longer than the view reaches.
     pub const fn data_mut(&mut self) -> &mut [f32] {

@@ -23,7 +23,8 @@
 use super::Order;
 use super::epilogue::{self, After, Pass};
 use super::microkernel::{
-    self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
+    self, Finish, MAX_COLS, MAX_ROWS, Strip, StripFn, bias_at, max_rows, max_split_rows,
+    max_vectors, strip_fn,
 };
 use super::packing::{self, Source};
 use crate::simd::{Kernel, Portable, Simd};
@@ -56,6 +57,9 @@ const PACK_LHS_K: usize = 256;
 /// columns of A are contiguous.
 const NARROW_COLS: usize = 12;
 const NARROW_ROWS: usize = 32;
+
+/// Accumulators that keep two units of multiply-adds with a latency of four busy.
+const ENOUGH: usize = 8;
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -136,6 +140,8 @@ pub(super) struct Problem {
     pub(super) out_row: usize,
     pub(super) out_col: usize,
     pub(super) finish: Finish,
+    /// One value a column, or null.
+    pub(super) bias: *const f32,
     /// What follows on finished elements.
     pub(super) after: After,
     /// Whether the saved matrix of `after` is C: C must not be written before it is read.
@@ -185,7 +191,7 @@ fn is_narrow(problem: &Problem) -> bool {
     problem.n <= NARROW_COLS
         && problem.lhs.row == 1
         && problem.m >= NARROW_ROWS
-        && problem.finish.bias.is_null()
+        && problem.bias.is_null()
         && problem.after.pass == Pass::None
 }
 
@@ -211,7 +217,7 @@ fn gated(problem: Problem) -> Problem {
 ///
 /// # Safety
 /// m, n, k > 0. `lhs` is valid for reading m x k elements, `rhs` for k x n, `out` for reading and
-/// writing m x n, the bias of `finish`, unless null, for n, the saved matrix of `after` for m x n,
+/// writing m x n, `bias`, unless null, for n, the saved matrix of `after` for m x n,
 /// `scratch` for writing [`scratch_len`]; what is written overlaps nothing else, but that the saved
 /// matrix is C itself if `in_place`, and then k <= kc.
 #[inline(always)]
@@ -247,7 +253,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
 #[inline(always)]
 pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     let problem = gated(problem);
-    let Problem { m, n, k, split, lhs, mut rhs, out, out_row, finish, after, .. } = problem;
+    let Problem { m, n, k, split, lhs, mut rhs, bias, out, out_row, finish, after, .. } = problem;
     if rhs.col != 1 {
         let packed = aligned(problem.scratch);
         let width = n.next_multiple_of(S::LANES);
@@ -263,34 +269,81 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         let (tiles, tile_count) = Deal::new(m, rows_limit::<S>(split, vectors));
         let mut strip = Strip {
             tiles: tiles.larger,
+            panels: 1,
             k,
-            lhs: lhs.ptr,
             lhs_row: lhs.row,
             lhs_col: lhs.col,
             lhs_tile: (tiles.small + 1).wrapping_mul(lhs.row),
-            rhs: rhs.ptr.wrapping_add(column),
             rhs_row: rhs.row,
-            out: out.wrapping_add(column),
             out_row,
             last: cols - (vectors - 1) * S::LANES,
-            finish: finish.at(column),
+            finish,
         };
-        // SAFETY: all rows and the columns of the panel lie in the matrices.
-        unsafe {
-            if tiles.larger > 0 {
-                microkernel::run_strip(s, tiles.small + 1, vectors, split, &strip);
-                let done = tiles.larger * (tiles.small + 1);
-                strip.lhs = strip.lhs.wrapping_add(done * lhs.row);
-                strip.out = strip.out.wrapping_add(done * out_row);
-            }
-            strip.tiles = tile_count - tiles.larger;
-            strip.lhs_tile = tiles.small.wrapping_mul(lhs.row);
-            microkernel::run_strip(s, tiles.small, vectors, split, &strip);
-            let out = out.wrapping_add(column);
-            epilogue::run(s, after.at(0, column), out, out_row, m, cols);
+        let (rhs, out) = (rhs.ptr.wrapping_add(column), out.wrapping_add(column));
+        let bias = bias_at(bias, column);
+        let run = |rows: usize, strip: &Strip, done: usize| {
+            let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
+            // SAFETY: all rows and the columns of the panel lie in the matrices.
+            unsafe { microkernel::run_strip(s, rows, vectors, split, strip, lhs, rhs, out, bias) };
+        };
+        if tiles.larger > 0 {
+            run(tiles.small + 1, &strip, 0);
         }
+        strip.tiles = tile_count - tiles.larger;
+        strip.lhs_tile = tiles.small.wrapping_mul(lhs.row);
+        run(tiles.small, &strip, tiles.larger * (tiles.small + 1));
+        // SAFETY: m rows and the columns of the panel lie in C and in the saved matrix.
+        unsafe { epilogue::run(s, after.at(0, column), out, out_row, m, cols) };
         column += cols;
     }
+}
+
+/// The one strip that a small product consists of: no leftover rows or columns of another tile,
+/// nothing to pack, nothing that follows.
+pub(super) fn single_strip<S: Simd>(
+    s: S,
+    problem: &Problem,
+    order: Order,
+) -> Option<(StripFn, Strip)> {
+    if !is_direct(problem, order) {
+        return None;
+    }
+    let problem = gated(*problem);
+    let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
+    // Half a register is enough.
+    if S::Half::LANES < S::LANES && n <= S::Half::LANES {
+        return single_strip(s.half(), &problem, order);
+    }
+    let ((panels, panel_count), last) =
+        (Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split)), n % S::LANES);
+    if rhs.col != 1
+        || after.pass != Pass::None
+        || panels.larger != 0
+        || panel_count > 1 && last != 0
+    {
+        return None;
+    }
+    let vectors = panels.small;
+    // Equal tiles, if they are high enough to hide the latency of their multiply-adds.
+    let limit = rows_limit::<S>(split, vectors);
+    let rows = (1..=limit.min(m)).rev().find(|rows| m.is_multiple_of(*rows))?;
+    if rows < m && rows * vectors < ENOUGH {
+        return None;
+    }
+    let function = strip_fn(s, rows, vectors, split, last != 0)?;
+    let strip = Strip {
+        tiles: m / rows,
+        panels: panel_count,
+        k,
+        lhs_row: lhs.row,
+        lhs_col: lhs.col,
+        lhs_tile: rows.wrapping_mul(lhs.row),
+        rhs_row: rhs.row,
+        out_row,
+        last: if last == 0 { S::LANES } else { last },
+        finish,
+    };
+    Some((function, strip))
 }
 
 /// The first place in the scratch at a cache line: fewer than [`ALIGN`] f32 on, which the scratch has
@@ -364,15 +417,17 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     } else {
                         (rhs.at(p, column).ptr, rhs.row)
                     };
-                    let finish = problem.finish.at(column);
-                    let Finish { alpha, bias, floor, .. } = finish;
+                    let Finish { alpha, floor, .. } = problem.finish;
+                    let biased = !problem.bias.is_null();
                     let finish = if last_k && p == 0 {
-                        finish
+                        problem.finish
                     } else if last_k {
-                        Finish::new(alpha, beta, bias, floor)
+                        Finish::new(alpha, beta, biased, floor)
                     } else {
-                        Finish::new(alpha, beta, core::ptr::null(), f32::NEG_INFINITY)
+                        Finish::new(alpha, beta, false, f32::NEG_INFINITY)
                     };
+                    let bias =
+                        if last_k { bias_at(problem.bias, column) } else { core::ptr::null() };
                     let block = Block {
                         row,
                         rows: block_m,
@@ -391,6 +446,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         rhs_row,
                         k: block_k,
                         finish,
+                        bias,
                         after: if last_k { problem.after } else { After::NONE },
                     };
                     // SAFETY: the block lies in the matrices; see above for B.
@@ -424,7 +480,7 @@ impl Kernel for Scale<'_> {
 /// As for [`run`], but nothing is asked of `lhs` and `rhs`, and k is zero.
 #[inline(always)]
 unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, n, out, out_row, out_col, finish, after, .. } = *problem;
+    let Problem { m, n, bias, out, out_row, out_col, finish, after, .. } = *problem;
     for i in 0..m {
         let mut column = 0;
         while column < n {
@@ -437,8 +493,8 @@ unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
                     if finish.beta != 0.0 {
                         *x = finish.beta * *element(j);
                     }
-                    if !finish.bias.is_null() {
-                        *x += *finish.bias.wrapping_add(column + j);
+                    if !bias.is_null() {
+                        *x += *bias.wrapping_add(column + j);
                     }
                 }
                 *x = if finish.floor > *x { finish.floor } else { *x };
@@ -488,6 +544,7 @@ struct Block {
     rhs_row: usize,
     k: usize,
     finish: Finish,
+    bias: *const f32,
     after: After,
 }
 
@@ -517,14 +574,12 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
         };
         let strip = Strip {
             tiles: count,
+            panels: 1,
             k,
-            lhs: lhs.ptr,
             lhs_row: lhs.row,
             lhs_col: lhs.col,
             lhs_tile,
-            rhs: block.rhs,
             rhs_row: block.rhs_row,
-            out: core::ptr::null_mut(),
             out_row: problem.out_row,
             last: cols - (vectors - 1) * S::LANES,
             finish: block.finish,
@@ -534,15 +589,14 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
         unsafe {
             if problem.out_col == 1 && !problem.in_place {
                 let out = problem.out.wrapping_add(row * problem.out_row + block.column);
-                let strip = Strip { out, ..strip };
-                microkernel::run_strip(s, mr, vectors, problem.split, &strip);
+                let (lhs, rhs, bias) = (lhs.ptr, block.rhs, block.bias);
+                microkernel::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
                 let after = block.after.at(row, block.column);
                 epilogue::run(s, after, out, problem.out_row, mr * count, cols);
             } else {
                 for tile in 0..count {
-                    let strip =
-                        Strip { lhs: strip.lhs.wrapping_add(tile * lhs_tile), tiles: 1, ..strip };
-                    stage(s, problem, block, row + tile * mr, mr, strip);
+                    let lhs = lhs.ptr.wrapping_add(tile * lhs_tile);
+                    stage(s, problem, block, row + tile * mr, mr, Strip { tiles: 1, ..strip }, lhs);
                 }
             }
         }
@@ -581,6 +635,7 @@ unsafe fn stage<S: Simd>(
     row: usize,
     mr: usize,
     strip: Strip,
+    lhs: *const f32,
 ) {
     let mut buffer = [0.0_f32; MAX_ROWS * MAX_COLS];
     let element = |i: usize, j: usize| {
@@ -597,8 +652,9 @@ unsafe fn stage<S: Simd>(
     let out = buffer.as_mut_ptr();
     // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
     unsafe {
-        let strip = Strip { out, out_row: MAX_COLS, ..strip };
-        microkernel::run_strip(s, mr, block.vectors, problem.split, &strip);
+        let strip = Strip { out_row: MAX_COLS, ..strip };
+        let (vectors, rhs, bias) = (block.vectors, block.rhs, block.bias);
+        microkernel::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
         epilogue::run(s, block.after.at(row, block.column), out, MAX_COLS, mr, block.cols);
     }
     for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {

@@ -29,7 +29,7 @@ impl Kernel for Column {
 /// As for [`super::blocking::run`], without scratch.
 #[inline(always)]
 unsafe fn run<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, k, lhs, rhs, out, out_row, ref finish, after, in_place, .. } = *problem;
+    let Problem { m, k, lhs, rhs, bias, out, out_row, ref finish, after, in_place, .. } = *problem;
     let mut row = 0;
     while row < m {
         let rows = if m - row < BLOCK { m - row } else { BLOCK };
@@ -42,7 +42,7 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         // for all of them.
         unsafe {
             if out_row == 1 && !in_place {
-                write(s, sums, finish, out, rows);
+                write(s, sums, finish, bias, out, rows);
                 epilogue::run(s, after, out, 0, 1, rows);
             } else {
                 let mut buffer = [0.0_f32; BLOCK];
@@ -51,7 +51,7 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem) {
                         *x = *out.wrapping_add(i * out_row);
                     }
                 }
-                write(s, sums, finish, buffer.as_mut_ptr(), rows);
+                write(s, sums, finish, bias, buffer.as_mut_ptr(), rows);
                 epilogue::run(s, after, buffer.as_mut_ptr(), 0, 1, rows);
                 for (i, x) in buffer.iter().take(rows).enumerate() {
                     out.wrapping_add(i * out_row).write(*x);
@@ -68,10 +68,17 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem) {
 /// `rows <= BLOCK` elements at `out` are valid for reading and writing; the bias is null or has a
 /// value.
 #[inline(always)]
-unsafe fn write<S: Simd>(s: S, sums: S::Block, finish: &Finish, out: *mut f32, rows: usize) {
+unsafe fn write<S: Simd>(
+    s: S,
+    sums: S::Block,
+    finish: &Finish,
+    bias: *const f32,
+    out: *mut f32,
+    rows: usize,
+) {
     // x + (-0) is x for every x: the neutral bias.
     // SAFETY: not null, so it has a value for the one column.
-    let bias = if finish.bias.is_null() { -0.0 } else { unsafe { *finish.bias } };
+    let bias = if bias.is_null() { -0.0 } else { unsafe { *bias } };
     let mut done = 0;
     for sum in sums.as_ref() {
         if done < rows {

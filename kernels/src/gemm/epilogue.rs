@@ -20,7 +20,7 @@ pub(super) struct After {
 }
 
 /// The formula of [`After`], with its activation f.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pass {
     /// Nothing.
     None,
@@ -36,14 +36,6 @@ impl After {
         activation: Activation::Identity,
         saved: Source { ptr: core::ptr::null(), row: 0, col: 0 },
     };
-
-    pub(super) fn forward(activation: Activation) -> Self {
-        Self { pass: Pass::Forward, activation, ..Self::NONE }
-    }
-
-    pub(super) fn backward(activation: Activation, saved: Source) -> Self {
-        Self { pass: Pass::Backward, activation, saved }
-    }
 
     /// Whether it is relu's derivative.
     #[inline(always)]

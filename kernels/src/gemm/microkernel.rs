@@ -13,10 +13,10 @@
 //! A is read by broadcasts and may have any strides. Rows are addressed from one pointer for every
 //! three (`[a]`, `[a + 4 s]`, `[a + 8 s]` are addressing modes of x86-64), so that the pointers of
 //! fourteen rows fit into the integer registers. A strip is a run of tiles of the same shape below
-//! one another: one call, one dispatch.
+//! one another, and of such runs side by side: one call, one dispatch.
 
 use crate::activation::{Elementwise, Relu};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Pointer, Routine, Simd};
 
 /// Chains an element is split into when C is very small.
 pub(super) const SPLIT: usize = 4;
@@ -71,24 +71,23 @@ pub(super) const fn max_split_rows(registers: usize, vectors: usize) -> usize {
     }
 }
 
-/// What a strip reads and writes.
-#[derive(Clone, Copy)]
+/// A strip but for where its operands lie.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Strip {
     /// Tiles below one another.
     pub(super) tiles: usize,
+    /// Such columns of tiles side by side; more than one only where vectors are full.
+    pub(super) panels: usize,
     /// Steps of k.
     pub(super) k: usize,
-    /// A at the first row; element (i, p) of a tile at `i * lhs_row + p * lhs_col`.
-    pub(super) lhs: *const f32,
+    /// Element (i, p) of a tile of A is at `i * lhs_row + p * lhs_col`.
     pub(super) lhs_row: usize,
     pub(super) lhs_col: usize,
     /// From the A of one tile to that of the next.
     pub(super) lhs_tile: usize,
-    /// B at the first column; row p at `p * rhs_row`, contiguous.
-    pub(super) rhs: *const f32,
+    /// Row p of B is at `p * rhs_row`, contiguous.
     pub(super) rhs_row: usize,
-    /// C at the first row and column; row i at `i * out_row`, contiguous.
-    pub(super) out: *mut f32,
+    /// Row i of C is at `i * out_row`, contiguous.
     pub(super) out_row: usize,
     /// Columns of the last vector that exist.
     pub(super) last: usize,
@@ -97,13 +96,11 @@ pub(super) struct Strip {
 }
 
 /// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C where a gate is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Finish {
     pub(super) alpha: f32,
     /// Zero: C is not added.
     pub(super) beta: f32,
-    /// One value a column, or null.
-    pub(super) bias: *const f32,
     /// Lower bound; -inf for none.
     pub(super) floor: f32,
     /// What of it there is to do.
@@ -113,7 +110,7 @@ pub(super) struct Finish {
 /// What there is to do for a [`Finish`], told beforehand. As wide as a pointer, so that it has a
 /// place of its own: what lies beside single numbers is loaded together with them, and then waits
 /// for the stores of its parts.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(usize)]
 pub(super) enum Store {
     /// Nothing: the sums are stored as they are.
@@ -129,17 +126,17 @@ pub(super) enum Store {
 }
 
 impl Finish {
-    /// Without gate.
+    /// Without gate; `biased` says that there is a bias.
     #[inline(always)]
-    pub(super) fn new(alpha: f32, beta: f32, bias: *const f32, floor: f32) -> Self {
+    pub(super) fn new(alpha: f32, beta: f32, biased: bool, floor: f32) -> Self {
         let store = if alpha != 1.0 || beta != 0.0 {
             Store::General
-        } else if !bias.is_null() || floor != f32::NEG_INFINITY {
+        } else if biased || floor != f32::NEG_INFINITY {
             Store::Layer
         } else {
             Store::Plain
         };
-        Self { alpha, beta, bias, floor, store }
+        Self { alpha, beta, floor, store }
     }
 
     /// The same with a gate.
@@ -149,45 +146,113 @@ impl Finish {
         Self { store, ..self }
     }
 
-    /// The same from column `column` on.
-    #[inline(always)]
-    pub(super) fn at(self, column: usize) -> Self {
-        let bias = if self.bias.is_null() { self.bias } else { self.bias.wrapping_add(column) };
-        Self { bias, ..self }
-    }
-
     /// Whether C is read.
     pub(super) fn reads(&self) -> bool {
         self.beta != 0.0 || matches!(self.store, Store::Gate | Store::GeneralGate)
     }
 }
 
-/// A [`Strip`] of tiles of `MR` rows and `NV` vectors with `CHAINS` chains an element; `TAIL` says
-/// that the last vector is not full.
-struct Tiles<'a, const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool>(
-    &'a Strip,
-);
+/// The bias from column `column` on; null stays null.
+#[inline(always)]
+pub(super) fn bias_at(bias: *const f32, column: usize) -> *const f32 {
+    if bias.is_null() { bias } else { bias.wrapping_add(column) }
+}
 
-impl<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool> Kernel
-    for Tiles<'_, MR, NV, CHAINS, TAIL>
+/// Computes a [`Strip`] of tiles of `MR` rows and `NV` vectors with `CHAINS` chains an element; `TAIL`
+/// says that the last vector is not full.
+struct Tiles<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool>;
+
+impl<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool> Routine
+    for Tiles<MR, NV, CHAINS, TAIL>
 {
-    type Output = ();
+    type Plan = Strip;
 
+    /// Operands are A, B and C at the first tile, and the bias there or null.
+    ///
+    /// # Safety
+    /// All elements of A, B and C that [`Strip`] describes, for `tiles * MR` rows and
+    /// `panels * NV * LANES` columns, or `(NV - 1) * LANES + last` if `TAIL`, lie in memory valid
+    /// for reading, and for C for writing, which overlaps neither A nor B; the bias is null or valid
+    /// for reading all those columns; `0 < last <= LANES`, and less if `TAIL`, and then `panels` is
+    /// one.
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // SAFETY: `Tiles` is made by `run_strip` alone, whose caller vouches for the strip.
-        unsafe { strip::<S, MR, NV, CHAINS, TAIL>(s, self.0) }
+    unsafe fn run<S: Simd>(
+        s: S,
+        strip: &Strip,
+        lhs: *const f32,
+        mut rhs: *const f32,
+        mut out: *mut f32,
+        mut bias: *const f32,
+        _: *mut f32,
+    ) {
+        let mut panels = strip.panels;
+        loop {
+            let (mut lhs, mut tile) = (lhs, out);
+            for _ in 0..strip.tiles {
+                // SAFETY: `lhs` and `tile` are at a tile that the strip has.
+                unsafe {
+                    let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, rhs, tile, strip);
+                    write::<S, MR, NV, TAIL>(s, &sums, tile, bias, strip);
+                }
+                lhs = lhs.wrapping_add(strip.lhs_tile);
+                tile = tile.wrapping_add(MR * strip.out_row);
+            }
+            panels -= 1;
+            if TAIL || panels == 0 {
+                break;
+            }
+            rhs = rhs.wrapping_add(NV * S::LANES);
+            out = out.wrapping_add(NV * S::LANES);
+            bias = bias_at(bias, NV * S::LANES);
+        }
     }
 }
 
-/// Computes `strip` by tiles of `rows` rows and `vectors` vectors, within [`max_rows`] or, if
-/// `split`, [`max_split_rows`].
+/// What computes a strip.
+pub(super) type StripFn = Pointer<Strip>;
+
+/// [`Tiles`] of `rows` rows and `vectors` vectors, within [`max_rows`] or, if `split`,
+/// [`max_split_rows`]; nothing beyond. `tail` says that the last vector is not full.
+#[inline(always)]
+pub(super) fn strip_fn<S: Simd>(
+    s: S,
+    rows: usize,
+    vectors: usize,
+    split: bool,
+    tail: bool,
+) -> Option<StripFn> {
+    macro_rules! pick {
+        ($chains:literal, $limit:ident: $($nv:literal x [$($mr:literal)*])*) => {
+            match (vectors, rows) {
+                $($(($nv, $mr) => {
+                    // Never instantiated where the register file is too small.
+                    if const { $mr > $limit(S::REGISTERS, $nv) } {
+                        None
+                    } else if tail {
+                        Some(s.pointer::<Tiles<$mr, $nv, $chains, true>>())
+                    } else {
+                        Some(s.pointer::<Tiles<$mr, $nv, $chains, false>>())
+                    }
+                })*)*
+                _ => None,
+            }
+        };
+    }
+    if split {
+        pick!(4, max_split_rows: 1 x [1 2 3] 2 x [1] 3 x [1] 4 x [1])
+    } else {
+        pick!(1, max_rows:
+            1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+            2 x [1 2 3 4 5 6 7 8 9 10 11 12]
+            3 x [1 2 3 4 5 6 7 8 9]
+            4 x [1 2 3 4 5 6])
+    }
+}
+
+/// Computes one strip of tiles of `rows` rows and `vectors` vectors: see [`strip_fn`].
 ///
 /// # Safety
-/// All elements of A, B and C that [`Strip`] describes, for `tiles * rows` rows and
-/// `(vectors - 1) * LANES + last` columns, lie in memory valid for reading, and for C for writing,
-/// which overlaps neither A nor B; `bias` is null or valid for reading all those columns;
-/// `0 < last <= LANES`.
+/// As for [`Tiles`].
 #[inline(always)]
 pub(super) unsafe fn run_strip<S: Simd>(
     s: S,
@@ -195,56 +260,14 @@ pub(super) unsafe fn run_strip<S: Simd>(
     vectors: usize,
     split: bool,
     strip: &Strip,
+    lhs: *const f32,
+    rhs: *const f32,
+    out: *mut f32,
+    bias: *const f32,
 ) {
-    macro_rules! pick {
-        ($chains:literal, $limit:ident: $($nv:literal x [$($mr:literal)*])*) => {
-            match (vectors, rows) {
-                $($(($nv, $mr) => {
-                    // Never instantiated where the register file is too small.
-                    if const { $mr > $limit(S::REGISTERS, $nv) } {
-                    } else if strip.last < S::LANES {
-                        s.call(Tiles::<$mr, $nv, $chains, true>(strip));
-                    } else {
-                        s.call(Tiles::<$mr, $nv, $chains, false>(strip));
-                    }
-                })*)*
-                _ => {}
-            }
-        };
-    }
-    if split {
-        pick!(4, max_split_rows: 1 x [1 2 3] 2 x [1] 3 x [1] 4 x [1]);
-    } else {
-        pick!(1, max_rows:
-            1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
-            2 x [1 2 3 4 5 6 7 8 9 10 11 12]
-            3 x [1 2 3 4 5 6 7 8 9]
-            4 x [1 2 3 4 5 6]);
-    }
-}
-
-/// # Safety
-/// As for [`run_strip`], with `MR` rows and `NV` vectors.
-#[inline(always)]
-unsafe fn strip<
-    S: Simd,
-    const MR: usize,
-    const NV: usize,
-    const CHAINS: usize,
-    const TAIL: bool,
->(
-    s: S,
-    strip: &Strip,
-) {
-    let (mut lhs, mut out) = (strip.lhs, strip.out);
-    for _ in 0..strip.tiles {
-        // SAFETY: `lhs` and `out` are at a tile that the strip has.
-        unsafe {
-            let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, out, strip);
-            write::<S, MR, NV, TAIL>(s, &sums, out, strip);
-        }
-        lhs = lhs.wrapping_add(strip.lhs_tile);
-        out = out.wrapping_add(MR * strip.out_row);
+    if let Some(function) = strip_fn(s, rows, vectors, split, strip.last < S::LANES) {
+        // SAFETY: by the caller's word; the token proves the instructions of the function.
+        unsafe { function(strip, lhs, rhs, out, bias, core::ptr::null_mut()) };
     }
 }
 
@@ -291,7 +314,7 @@ unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
 /// The sums of one tile, whose C at `out` is fetched meanwhile.
 ///
 /// # Safety
-/// As for [`run_strip`]; `lhs` is at a tile of the strip.
+/// As for [`Tiles`]; `lhs`, `rhs` and `out` are at a tile of the strip.
 #[inline(always)]
 unsafe fn accumulate<
     S: Simd,
@@ -302,11 +325,11 @@ unsafe fn accumulate<
 >(
     s: S,
     lhs: *const f32,
+    mut rhs: *const f32,
     out: *const f32,
     strip: &Strip,
 ) -> [[S::F32; NV]; MR] {
     let Strip { k, lhs_row, lhs_col, rhs_row, last, .. } = *strip;
-    let mut rhs = strip.rhs;
     let mut groups = [lhs; GROUPS];
     for (g, group) in groups.iter_mut().enumerate() {
         *group = lhs.wrapping_add((g * GROUP).wrapping_mul(lhs_row));
@@ -364,16 +387,17 @@ unsafe fn accumulate<
 /// Turns sums into elements of C: see [`Finish`].
 ///
 /// # Safety
-/// As for [`run_strip`]; `out` is at a tile of the strip.
+/// As for [`Tiles`]; `out` and `bias` are at a tile of the strip.
 #[inline(always)]
 unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
     s: S,
     sums: &[[S::F32; NV]; MR],
     out: *mut f32,
+    bias: *const f32,
     strip: &Strip,
 ) {
     let Strip { out_row, last, ref finish, .. } = *strip;
-    let Finish { alpha, beta, bias, floor, store } = *finish;
+    let Finish { alpha, beta, floor, store } = *finish;
     let row = |i: usize| out.wrapping_add(i * out_row);
     // Passes over all sums instead of one over the rows: short loops are unrolled, so that the sums
     // stay in registers.

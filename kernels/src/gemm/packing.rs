@@ -13,6 +13,21 @@ const RHS_AHEAD: usize = 16;
 /// cache holds, so that each tile is written in runs.
 const LHS_STEPS: usize = 8;
 
+/// Elements from one row to the next and from one column to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strides {
+    pub(super) row: usize,
+    pub(super) col: usize,
+}
+
+impl Strides {
+    /// The matrix with these strides at `ptr`.
+    #[inline(always)]
+    pub(super) fn from(self, ptr: *const f32) -> Source {
+        Source { ptr, row: self.row, col: self.col }
+    }
+}
+
 /// A matrix by pointer: element (i, j) at `i * row + j * col`.
 #[derive(Clone, Copy)]
 pub(super) struct Source {

@@ -71,8 +71,8 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem, order: Order) {
         let mut part =
             Problem { k: block, lhs: lhs.at(0, p), rhs: rhs.at(p, 0), finish, ..*problem };
         if !last {
-            let bias = core::ptr::null();
-            part.finish = Finish { bias, floor: f32::NEG_INFINITY, ..finish };
+            part.bias = core::ptr::null();
+            part.finish = Finish { floor: f32::NEG_INFINITY, ..finish };
             part.after = After::NONE;
         }
         // SAFETY: the block lies in the matrices.
@@ -138,11 +138,12 @@ unsafe fn cover<
     s: S,
     problem: &Problem,
 ) {
-    let Problem { m, n, k, lhs, rhs, out, out_row, out_col, ref finish, after, .. } = *problem;
+    let Problem { m, n, k, lhs, rhs, bias, out, out_row, out_col, ref finish, after, .. } =
+        *problem;
     let sums_alone = k > 0 && out_col == 1 && finish.alpha == 1.0 && finish.beta == 0.0;
-    let unbound = finish.bias.is_null() && finish.floor == f32::NEG_INFINITY;
+    let unbound = bias.is_null() && finish.floor == f32::NEG_INFINITY;
     let none = sums_alone && after.pass == Pass::None;
-    let (plain, biased) = (none && unbound, none && !finish.bias.is_null());
+    let (plain, biased) = (none && unbound, none && !bias.is_null());
     let gate = sums_alone && unbound && after.is_relu_backward();
     for row in (0..m).step_by(R) {
         let row = row.min(m - R);
@@ -160,7 +161,7 @@ unsafe fn cover<
                         }
                     }
                 } else if FINISH == BIAS && biased {
-                    let bias = finish.bias.wrapping_add(column);
+                    let bias = bias.wrapping_add(column);
                     let bias = next::<S, V, ACROSS>(s, &mut [bias; V], 0);
                     for (i, sums) in sums.iter().enumerate() {
                         for (j, (sum, bias)) in sums.iter().zip(bias).enumerate() {
@@ -351,7 +352,7 @@ impl Kernel for Store<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Problem { k, out, out_row, out_col, ref finish, after, .. } = *self.problem;
+        let Problem { k, bias, out, out_row, out_col, ref finish, after, .. } = *self.problem;
         let (mut row, mut column) = (self.row, self.column);
         for sum in self.sums {
             let out = out.wrapping_add(row * out_row + column * out_col);
@@ -359,7 +360,7 @@ impl Kernel for Store<'_> {
             // for C, for a bias, unless null, in each column, and for a saved matrix of the same
             // shape.
             unsafe {
-                let x = finished(s, finish, (k > 0).then_some(*sum), out, column);
+                let x = finished(s, finish, (k > 0).then_some(*sum), out, bias, column);
                 *out = match after.pass {
                     Pass::None => x,
                     Pass::Forward => s.call(Forward(after.activation, x)),
@@ -387,6 +388,7 @@ unsafe fn finished<S: Simd>(
     finish: &Finish,
     sum: Option<f32>,
     out: *const f32,
+    bias: *const f32,
     column: usize,
 ) -> f32 {
     // x + (-0) is x for every x: where C is not added, and for the neutral bias.
@@ -394,7 +396,7 @@ unsafe fn finished<S: Simd>(
     let (before, bias) = unsafe {
         (
             if finish.beta == 0.0 { -0.0 } else { finish.beta * *out },
-            if finish.bias.is_null() { -0.0 } else { *finish.bias.wrapping_add(column) },
+            if bias.is_null() { -0.0 } else { *bias.wrapping_add(column) },
         )
     };
     let x = match sum {

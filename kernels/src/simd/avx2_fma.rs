@@ -13,7 +13,7 @@ use core::arch::x86_64::{
     _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
-use super::{BLOCK, Kernel, Sealed, Simd};
+use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Proof that AVX2 and FMA are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,24 @@ impl Simd for Avx2Fma {
         }
         // SAFETY: the token proves the features that the function is compiled for.
         unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn pointer<R: Routine>(self) -> Pointer<R::Plan> {
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn run<R: Routine>(
+            plan: &R::Plan,
+            lhs: *const f32,
+            rhs: *const f32,
+            out: *mut f32,
+            operand: *const f32,
+            scratch: *mut f32,
+        ) {
+            // SAFETY: `pointer` hands the function out to the holder of a token alone; the caller
+            // vouches for the rest.
+            unsafe { R::run(Avx2Fma::new(), plan, lhs, rhs, out, operand, scratch) }
+        }
+        run::<R>
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@ use core::arch::x86_64::{
     _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
-use super::{Avx2Fma, BLOCK, Kernel, Sealed, Simd};
+use super::{Avx2Fma, BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Proof that AVX-512 F, VL, BW and DQ are there, and with them AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,24 @@ impl Simd for Avx512 {
         }
         // SAFETY: the token proves the features that the function is compiled for.
         unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn pointer<R: Routine>(self) -> Pointer<R::Plan> {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+        unsafe fn run<R: Routine>(
+            plan: &R::Plan,
+            lhs: *const f32,
+            rhs: *const f32,
+            out: *mut f32,
+            operand: *const f32,
+            scratch: *mut f32,
+        ) {
+            // SAFETY: `pointer` hands the function out to the holder of a token alone; the caller
+            // vouches for the rest.
+            unsafe { R::run(Avx512::new(), plan, lhs, rhs, out, operand, scratch) }
+        }
+        run::<R>
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 
 use wide::{f32x8, i32x8};
 
-use super::{BLOCK, Kernel, Sealed, Simd};
+use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Token of the portable back end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,22 @@ impl Simd for Portable {
             kernel.run(token)
         }
         call(self, kernel)
+    }
+
+    #[inline(always)]
+    fn pointer<R: Routine>(self) -> Pointer<R::Plan> {
+        unsafe fn run<R: Routine>(
+            plan: &R::Plan,
+            lhs: *const f32,
+            rhs: *const f32,
+            out: *mut f32,
+            operand: *const f32,
+            scratch: *mut f32,
+        ) {
+            // SAFETY: by the caller's word.
+            unsafe { R::run(Portable, plan, lhs, rhs, out, operand, scratch) }
+        }
+        run::<R>
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 //! `--cfg slimfit_scalar` makes it the portable level of any target, fused by software: slow, and for
 //! tests, which then compare it with the vectors of the host.
 
-use super::{BLOCK, Kernel, Sealed, Simd};
+use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Token of the back end without vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,22 @@ impl Simd for Scalar {
             kernel.run(token)
         }
         call(self, kernel)
+    }
+
+    #[inline(always)]
+    fn pointer<R: Routine>(self) -> Pointer<R::Plan> {
+        unsafe fn run<R: Routine>(
+            plan: &R::Plan,
+            lhs: *const f32,
+            rhs: *const f32,
+            out: *mut f32,
+            operand: *const f32,
+            scratch: *mut f32,
+        ) {
+            // SAFETY: by the caller's word.
+            unsafe { R::run(Scalar, plan, lhs, rhs, out, operand, scratch) }
+        }
+        run::<R>
     }
 
     #[inline(always)]

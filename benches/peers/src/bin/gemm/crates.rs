@@ -4,8 +4,8 @@ use std::num::NonZero;
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
-use slimfit::kernels::gemm::Epilogue;
-use slimfit::kernels::{MatMut, MatRef};
+use slimfit::kernels::gemm::{Epilogue, EpilogueKind, Prepared};
+use slimfit::kernels::{Layout, MatMut, MatRef};
 use slimfit::{Level, Rayon};
 
 use crate::product::{Operands, Product};
@@ -25,8 +25,16 @@ fn strides(product: &Product) -> [isize; 4] {
 /// slimfit at its levels first, then the others.
 pub fn all(threads: usize) -> Vec<(String, Multiply)> {
     let mut all: Vec<(String, Multiply)> = Vec::new();
-    for level in [Level::avx512(), Level::avx2_fma()].into_iter().flatten() {
-        all.push((format!("slimfit {level}"), Box::new(move |it| slimfit(it, level, threads))));
+    let levels = || [Level::avx512(), Level::avx2_fma()].into_iter().flatten();
+    if threads == 1 {
+        for level in levels() {
+            all.push((format!("slimfit {level}"), prepared(level)));
+        }
+    }
+    for level in levels() {
+        let called = if threads == 1 { "gemm() " } else { "" };
+        let name = format!("slimfit {called}{level}");
+        all.push((name, Box::new(move |it| slimfit(it, level, threads))));
     }
     all.push(("faer".into(), Box::new(move |it| faer(it, threads))));
     all.push(("gemm".into(), Box::new(move |it| gemm(it, threads))));
@@ -36,6 +44,30 @@ pub fn all(threads: usize) -> Vec<(String, Multiply)> {
     let executor = GemmExecutor::new();
     all.push(("rten-gemm".into(), Box::new(move |it| rten(it, &executor))));
     all
+}
+
+/// Multiplies by a [`Prepared`], made anew where the product is another than last time.
+fn prepared(level: Level) -> Multiply {
+    let mut made: Option<(Product, Prepared)> = None;
+    Box::new(move |it| {
+        if made.is_none_or(|(product, _)| product != it.product) {
+            let Product { m, n, k, lhs_transposed, rhs_transposed } = it.product;
+            let layout = |rows, cols, transposed: bool| {
+                if transposed {
+                    Layout::row_major(cols, rows).t()
+                } else {
+                    Layout::row_major(rows, cols)
+                }
+            };
+            let (lhs, rhs) = (layout(m, k, lhs_transposed), layout(k, n, rhs_transposed));
+            let c = Layout::row_major(m, n);
+            let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None);
+            made = Some((it.product, prepared.expect("layouts that fit")));
+        }
+        let Some((_, prepared)) = &made else { return };
+        let (out, scratch) = (it.out.get_mut(), it.scratch.get_mut());
+        prepared.run(it.lhs.get(), it.rhs.get(), out, &[], scratch).expect("slices that fit");
+    })
 }
 
 fn slimfit(it: &mut Operands, level: Level, threads: usize) {

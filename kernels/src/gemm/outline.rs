@@ -1,0 +1,262 @@
+//! A product without its operands: what is checked and chosen before they are known.
+
+use super::blocking::{self, Problem};
+use super::epilogue::{After, Pass};
+use super::microkernel::Finish;
+use super::packing::Strides;
+use super::{EpilogueKind, IN_PLACE_K, Order, Plan, column, scalar};
+use crate::activation::Activation;
+use crate::simd::{Kernel, Routine, Simd};
+use crate::{Error, Layout};
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outline {
+    m: usize,
+    n: usize,
+    /// Zero if alpha is.
+    k: usize,
+    kc: usize,
+    order: Order,
+    lhs: Strides,
+    rhs: Strides,
+    out: Strides,
+    /// Of what the forward pass saved.
+    saved: Strides,
+    finish: Finish,
+    /// Whether a bias is added.
+    biased: bool,
+    pass: Pass,
+    activation: Activation,
+    in_place: bool,
+    scratch_len: usize,
+}
+
+impl Outline {
+    /// What `gemm_part` computes, for operands with these layouts.
+    #[inline(always)]
+    pub(super) fn new(
+        plan: Plan,
+        alpha: f32,
+        lhs: Layout,
+        rhs: Layout,
+        beta: f32,
+        c: Layout,
+        epilogue: EpilogueKind,
+    ) -> Result<Self, Error> {
+        let ((m, n), k) = (c.shape(), lhs.cols());
+        check_shape("lhs", lhs.shape(), (m, k))?;
+        check_shape("rhs", rhs.shape(), (k, n))?;
+        if m > plan.m || n > plan.n {
+            return Err(Error::Shape {
+                what: "part of C, at most",
+                expected: (plan.m, plan.n),
+                found: (m, n),
+            });
+        }
+        if k != plan.k {
+            return Err(Error::Length { what: "columns of lhs", expected: plan.k, found: k });
+        }
+        let out = strides(c);
+        let mut floor = f32::NEG_INFINITY;
+        let (mut biased, mut in_place) = (false, false);
+        let (mut pass, mut after, mut saved) = (Pass::None, Activation::Identity, out);
+        match epilogue {
+            EpilogueKind::None => {}
+            EpilogueKind::Bias => biased = true,
+            EpilogueKind::BiasActivation(activation)
+            | EpilogueKind::Derivative(activation, _)
+            | EpilogueKind::DerivativeInPlace(activation)
+                if activation.check().is_err() =>
+            {
+                activation.check()?;
+            }
+            EpilogueKind::BiasActivation(activation) => {
+                biased = true;
+                match activation {
+                    Activation::Relu => floor = 0.0,
+                    Activation::Identity => {}
+                    _ => (pass, after) = (Pass::Forward, activation),
+                }
+            }
+            EpilogueKind::Derivative(activation, layout) => {
+                check_shape("saved", layout.shape(), (m, n))?;
+                if activation != Activation::Identity {
+                    (pass, after, saved) = (Pass::Backward, activation, strides(layout));
+                }
+            }
+            EpilogueKind::DerivativeInPlace(activation) => {
+                if k > IN_PLACE_K {
+                    let what = "columns of lhs for a derivative in place (at most)";
+                    return Err(Error::Length { what, expected: IN_PLACE_K, found: k });
+                }
+                if activation != Activation::Identity {
+                    (pass, after, in_place) = (Pass::Backward, activation, true);
+                }
+            }
+        }
+        Ok(Self {
+            m,
+            n,
+            k: if alpha == 0.0 { 0 } else { k },
+            kc: plan.kc(),
+            order: plan.order,
+            lhs: strides(lhs),
+            rhs: strides(rhs),
+            out,
+            saved,
+            finish: Finish::new(alpha, beta, biased, floor),
+            biased,
+            pass,
+            activation: after,
+            in_place,
+            scratch_len: blocking::scratch_len(m, n, k, rhs.col_stride() == 1),
+        })
+    }
+
+    /// f32 of scratch that the product needs.
+    #[inline(always)]
+    pub(super) fn scratch_len(&self) -> usize {
+        self.scratch_len
+    }
+
+    /// Whether C has no elements.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.m == 0 || self.n == 0
+    }
+
+    /// Whether the operand of the epilogue is a bias.
+    pub(super) fn is_biased(&self) -> bool {
+        self.biased
+    }
+
+    /// The order of summation.
+    pub(super) fn order(&self) -> Order {
+        self.order
+    }
+
+    /// The product of these operands.
+    #[inline(always)]
+    pub(super) fn problem(
+        &self,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) -> Problem {
+        Problem {
+            m: self.m,
+            n: self.n,
+            k: self.k,
+            kc: self.kc,
+            split: self.order == Order::Split,
+            lhs: self.lhs.from(lhs),
+            rhs: self.rhs.from(rhs),
+            out,
+            out_row: self.out.row,
+            out_col: self.out.col,
+            finish: self.finish,
+            bias: if self.biased { operand } else { core::ptr::null() },
+            after: After {
+                pass: self.pass,
+                activation: self.activation,
+                saved: self.saved.from(if self.in_place { out } else { operand }),
+            },
+            in_place: self.in_place,
+            scratch,
+        }
+    }
+
+    /// Computes the product.
+    ///
+    /// # Safety
+    /// The matrices with the layouts that the outline was made of lie at `lhs`, `rhs` and `out`,
+    /// valid for reading, that at `out` for writing; `operand` is valid for reading n values for a
+    /// bias, the saved matrix for a derivative that is not in place; `scratch` for writing
+    /// [`Outline::scratch_len`]; what is written overlaps nothing else.
+    #[inline(always)]
+    pub(super) unsafe fn run<S: Simd>(
+        &self,
+        s: S,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) {
+        if self.is_empty() {
+            return;
+        }
+        let problem = self.problem(lhs, rhs, out, operand, scratch);
+        // SAFETY: by the caller's word; C is not empty, and the saved matrix is C itself only if
+        // `in_place` says so, where k is a single block.
+        unsafe {
+            if S::LANES == 1 {
+                s.call(scalar::Product(problem, self.order));
+            } else if blocking::is_direct(&problem, self.order) {
+                blocking::run_direct(s, problem);
+            } else if self.order == Order::Lanes && problem.k > 0 {
+                s.call(column::Column(problem));
+            } else {
+                s.call(Large(problem));
+            }
+        }
+    }
+}
+
+impl Routine for Outline {
+    type Plan = Self;
+
+    /// [`Outline::run`]
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &Self,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) {
+        // SAFETY: by the caller's word.
+        unsafe { plan.run(s, lhs, rhs, out, operand, scratch) }
+    }
+}
+
+/// `Ok` if a matrix has the shape it should have.
+fn check_shape(
+    what: &'static str,
+    found: (usize, usize),
+    expected: (usize, usize),
+) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::Shape { what, expected, found }) }
+}
+
+/// The strides: what stands for a single row or column does not matter, and may be huge.
+const fn strides(of: Layout) -> Strides {
+    const fn stride(stride: usize, count: usize) -> usize {
+        if count > 1 { stride } else { 1 }
+    }
+    Strides { row: stride(of.row_stride(), of.rows()), col: stride(of.col_stride(), of.cols()) }
+}
+
+/// A product that is not small, or has k = 0, as a function of its own.
+struct Large(Problem);
+
+impl Kernel for Large {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: made by `Outline::run` alone, whose caller vouches for the problem.
+        unsafe {
+            if self.0.k == 0 {
+                s.call(blocking::Scale(&self.0));
+            } else {
+                blocking::run(s, &self.0);
+            }
+        }
+    }
+}
