@@ -15,6 +15,7 @@
 #![expect(clippy::cast_sign_loss, reason = "batch sizes and factors are positive")]
 
 use rand_chacha::ChaCha8Rng;
+use slimfit_kernels::{Level, gather_rows};
 
 use crate::dataset::Dataset;
 use crate::error::{Error, check_len};
@@ -255,14 +256,11 @@ impl Dataset {
         let (x, y) = (self.feature_count(), self.target_count());
         check_len("batch features", features.len(), rows.len().saturating_mul(x))?;
         check_len("batch targets", targets.len(), rows.len().saturating_mul(y))?;
-        self.check_rows(rows)?;
-        let buffers = features.chunks_exact_mut(x).zip(targets.chunks_exact_mut(y));
-        for ((to_x, to_y), (from_x, from_y)) in
-            buffers.zip(rows.iter().filter_map(|&row| self.row(row)))
-        {
-            to_x.copy_from_slice(from_x);
-            to_y.copy_from_slice(from_y);
+        let level = Level::detect();
+        if gather_rows(level, self.features(), x, rows, features).is_err() {
+            self.check_rows(rows)?;
         }
+        gather_rows(level, self.targets(), y, rows, targets)?;
         Ok(())
     }
 }

@@ -475,6 +475,21 @@ impl<'a> Mlp<'a> {
     ) -> Result<(), Error> {
         self.check_params(params)?;
         self.check_state(options, state)?;
+        let step = state.steps.saturating_add(1);
+        let rules = Update::of_step(&options.optimizer, step, options.penalty)?;
+        self.update_by(executor, options, rules, params, state, workspace)
+    }
+
+    /// [`Mlp::update`] by the rules of weights and biases, after the checks.
+    fn update_by<E: Executor>(
+        &self,
+        executor: &E,
+        options: &StepOptions,
+        (on_weights, on_biases): (Update, Option<Update>),
+        params: &mut [f32],
+        state: &mut OptimizerState<'_>,
+        workspace: &Workspace<'_>,
+    ) -> Result<(), Error> {
         let StepOptions { optimizer, penalty, clip_norm, .. } = *options;
         workspace.check(self, Stage::Backward)?;
         let grad = workspace.gradient();
@@ -482,11 +497,11 @@ impl<'a> Mlp<'a> {
             Some(limit) => self.clip_scale(executor.level(), penalty, limit, grad, params)?,
             None => 1.0,
         };
-        let step = state.steps.saturating_add(1);
-        let (on_weights, on_biases) = Update::of_step(&optimizer, step, penalty, grad_scale)?;
+        let on_weights = on_weights.scaled(grad_scale);
         let (first, second) = optimizer.split_state(params.len(), state.values);
         let mut rest = Segment { grad, params, first, second };
         if let Some(on_biases) = on_biases {
+            let on_biases = on_biases.scaled(grad_scale);
             for layer in self.layers {
                 on_weights.run(executor, rest.split_off(layer.weight_len()))?;
                 on_biases.run(executor, rest.split_off(layer.outputs))?;
@@ -494,7 +509,7 @@ impl<'a> Mlp<'a> {
         } else {
             on_weights.run(executor, rest)?;
         }
-        state.steps = step;
+        state.steps = state.steps.saturating_add(1);
         Ok(())
     }
 
@@ -513,12 +528,15 @@ impl<'a> Mlp<'a> {
         workspace: &mut Workspace<'_>,
     ) -> Result<StepLoss, Error> {
         self.check_state(options, state)?;
+        // First, as it is a chain of scalar functions: the products go on beside it.
+        let step = state.steps.saturating_add(1);
+        let rules = Update::of_step(&options.optimizer, step, options.penalty)?;
         self.forward(executor, params, batch.features, workspace)?;
         let level = executor.level();
         let data = self.loss(executor, options.loss, batch.targets, batch.weights, workspace)?;
         let penalty = self.penalty(level, options.penalty, params)?;
         self.backward(executor, params, batch.features, workspace)?;
-        self.update(executor, options, params, state, workspace)?;
+        self.update_by(executor, options, rules, params, state, workspace)?;
         Ok(StepLoss { data, penalty })
     }
 

@@ -92,7 +92,7 @@ impl Optimizer {
     /// [`Error::Parameter`] names the one that does not.
     pub fn check(&self) -> Result<(), Error> {
         // An update of nothing checks what every update checks.
-        let (on_weights, _) = Update::of_step(self, 1, Penalty::NONE, 1.0)?;
+        let (on_weights, _) = Update::of_step(self, 1, Penalty::NONE)?;
         let nothing = Segment { grad: &[], params: &mut [], first: &mut [], second: &mut [] };
         on_weights.run_piece(Level::PORTABLE, nothing)
     }
@@ -174,15 +174,19 @@ impl Update {
         optimizer: &Optimizer,
         step: u32,
         penalty: Penalty,
-        grad_scale: f32,
     ) -> Result<(Self, Option<Self>), Error> {
-        let on_weights = Self { rule: optimizer.at_step(step)?, penalty, grad_scale };
+        let on_weights = Self { rule: optimizer.at_step(step)?, penalty, grad_scale: 1.0 };
         let plain = optimizer.without_decay();
         if penalty == Penalty::NONE && plain == *optimizer {
             return Ok((on_weights, None));
         }
         let rule = plain.at_step(step)?;
-        Ok((on_weights, Some(Self { rule, penalty: Penalty::NONE, grad_scale })))
+        Ok((on_weights, Some(Self { rule, penalty: Penalty::NONE, grad_scale: 1.0 })))
+    }
+
+    /// The same of a gradient that is scaled first.
+    pub(crate) const fn scaled(self, grad_scale: f32) -> Self {
+        Self { grad_scale, ..self }
     }
 
     /// Updates a segment, in pieces where that pays.

@@ -7,6 +7,7 @@
 //! | [`softmax`] | softmax, log-softmax and log-sum-exp of rows |
 //! | [`loss`] | value and gradient in one pass |
 //! | [`optim`] | one-pass updates of parameters and state, with L1 and L2 |
+//! | [`gather_rows`] | rows by their indices: a batch of a shuffled data set |
 //! | [`reduce`] | sums, norms, column sums and moments in a fixed order |
 //! | [`math`] | exp, ln, tanh, erf and the like, with the largest error of each |
 //! | [`dispatch`] | [`Level`]: which instruction set, detected at run time |
@@ -60,6 +61,7 @@ pub mod activation;
 #[allow(unsafe_code)]
 pub mod dispatch;
 mod error;
+mod gather;
 #[allow(unsafe_code)]
 pub mod gemm;
 pub mod loss;
@@ -73,6 +75,7 @@ mod view;
 
 pub use dispatch::Level;
 pub use error::Error;
+pub use gather::gather_rows;
 pub use view::{Layout, MatMut, MatRef};
 
 /// The example of the README, as a test.
