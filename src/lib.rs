@@ -109,7 +109,7 @@ pub use executor::Executor;
 #[cfg(feature = "std")]
 pub use executor::Rayon;
 pub use init::Initializer;
-pub use mlp::{Batch, Layer, Mlp, OptimizerState, StepLoss, StepOptions, Workspace};
+pub use mlp::{Batch, Layer, LayerProducts, Mlp, OptimizerState, StepLoss, StepOptions, Workspace};
 pub use optimizer::Optimizer;
 pub use schedule::Schedule;
 #[cfg(feature = "std")]

@@ -35,8 +35,10 @@ use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::{self, Penalty};
 use slimfit_kernels::{Error, Level, MatMut, MatRef, reduce};
 
+mod products;
 mod workspace;
 
+pub use products::LayerProducts;
 pub use workspace::Workspace;
 
 use crate::init::Initializer;
@@ -300,24 +302,33 @@ impl<'a> Mlp<'a> {
         self.check_params(params)?;
         let rows = self.check_features(features)?;
         workspace.start(self, rows)?;
+        let products = workspace.products(executor.level());
         let mut below = features;
         let mut outputs = &mut *workspace.outputs;
         let mut derivatives = &mut *workspace.derivatives;
-        for (layer, (weights, biases)) in self.layers.iter().zip(self.split_params(params)) {
+        let layers = self.layers.iter().zip(self.split_params(params));
+        for (l, (layer, (weights, biases))) in layers.enumerate() {
             let len = rows * layer.outputs;
             let out = outputs.split_off_mut(..len).unwrap_or_default();
-            let lhs = MatRef::new(below, rows, layer.inputs)?;
-            let rhs = MatRef::new(weights, layer.inputs, layer.outputs)?;
-            if layer.saves_derivative() {
-                let z = derivatives.split_off_mut(..len).unwrap_or_default();
-                let c = MatMut::new(z, rows, layer.outputs)?;
-                let epilogue = Epilogue::Bias(biases);
-                parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, epilogue, workspace.scratch)?;
-                activation::forward_with_derivative(executor.level(), layer.activation, z, out)?;
+            let mut saved = layer
+                .saves_derivative()
+                .then(|| derivatives.split_off_mut(..len).unwrap_or_default());
+            let z = saved.as_deref_mut().unwrap_or(&mut *out);
+            if let Some(of) = products.get(l) {
+                of.forward.run(below, weights, z, biases, workspace.scratch)?;
             } else {
-                let c = MatMut::new(out, rows, layer.outputs)?;
-                let epilogue = Epilogue::BiasActivation(biases, layer.activation);
+                let lhs = MatRef::new(below, rows, layer.inputs)?;
+                let rhs = MatRef::new(weights, layer.inputs, layer.outputs)?;
+                let c = MatMut::new(z, rows, layer.outputs)?;
+                let epilogue = if layer.saves_derivative() {
+                    Epilogue::Bias(biases)
+                } else {
+                    Epilogue::BiasActivation(biases, layer.activation)
+                };
                 parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, epilogue, workspace.scratch)?;
+            }
+            if let Some(z) = saved {
+                activation::forward_with_derivative(executor.level(), layer.activation, z, out)?;
             }
             below = out;
         }
@@ -396,6 +407,7 @@ impl<'a> Mlp<'a> {
                 found: rows,
             });
         }
+        let products = workspace.products(executor.level());
         let Workspace { outputs, derivatives, delta, wide, gradient, scratch, .. } = workspace;
         let mut outputs = outputs.get_mut(..rows * self.output_columns()).unwrap_or_default();
         let mut derivatives =
@@ -413,8 +425,6 @@ impl<'a> Mlp<'a> {
         for (l, layer) in self.layers.iter().enumerate().rev() {
             let below = l.checked_sub(1).and_then(|l| self.layers.get(l));
             let Layer { inputs, outputs: units, .. } = *layer;
-            let dz = MatRef::new(delta, rows, units)?;
-
             let (rest, layer_params) = off_end(params, layer.parameter_len());
             params = rest;
             let weights = layer_params.get(..layer.weight_len()).unwrap_or_default();
@@ -426,15 +436,27 @@ impl<'a> Mlp<'a> {
                 None => &mut [],
             };
             let x = if below.is_some() { &*below_outputs } else { features };
-            let lhs = MatRef::new(x, rows, inputs)?.t();
-            let c = MatMut::new(grad_weights, inputs, units)?;
-            parallel::gemm(executor, 1.0, lhs, dz, 0.0, c, Epilogue::None, scratch)?;
-            if delta.len() <= SMALL_DELTA {
-                let ones = MatRef::with_strides(&[1.0], 1, rows, 0, 0)?;
-                let c = MatMut::new(grad_biases, 1, units)?;
-                parallel::gemm(executor, 1.0, ones, dz, 0.0, c, Epilogue::None, scratch)?;
+            let of = products.get(l);
+            if let Some(of) = of {
+                of.weights.run(x, delta, grad_weights, &[], scratch)?;
             } else {
-                parallel::column_sums(executor, dz, grad_biases)?;
+                let lhs = MatRef::new(x, rows, inputs)?.t();
+                let rhs = MatRef::new(delta, rows, units)?;
+                let c = MatMut::new(grad_weights, inputs, units)?;
+                parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, Epilogue::None, scratch)?;
+            }
+            match of {
+                _ if delta.len() > SMALL_DELTA => {
+                    let dz = MatRef::new(delta, rows, units)?;
+                    parallel::column_sums(executor, dz, grad_biases)?;
+                }
+                Some(of) => of.biases.run(&[1.0], delta, grad_biases, &[], scratch)?,
+                None => {
+                    let ones = MatRef::with_strides(&[1.0], 1, rows, 0, 0)?;
+                    let rhs = MatRef::new(delta, rows, units)?;
+                    let c = MatMut::new(grad_biases, 1, units)?;
+                    parallel::gemm(executor, 1.0, ones, rhs, 0.0, c, Epilogue::None, scratch)?;
+                }
             }
 
             if let Some(below) = below {
@@ -443,16 +465,25 @@ impl<'a> Mlp<'a> {
                 } else {
                     below_outputs
                 };
-                let (out, epilogue) = if layer.is_wide() {
-                    let saved = MatRef::new(saved, rows, inputs)?;
-                    let out = split_off_end(&mut wide, rows * inputs);
-                    (out, Epilogue::Derivative(below.activation, saved))
+                let (out, saved): (&mut [f32], &[f32]) = if layer.is_wide() {
+                    (split_off_end(&mut wide, rows * inputs), saved)
                 } else {
-                    (saved, Epilogue::DerivativeInPlace(below.activation))
+                    (saved, &[])
                 };
-                let rhs = MatRef::new(weights, inputs, units)?.t();
-                let c = MatMut::new(out, rows, inputs)?;
-                parallel::gemm(executor, 1.0, dz, rhs, 0.0, c, epilogue, scratch)?;
+                if let Some(of) = of {
+                    of.below.run(delta, weights, out, saved, scratch)?;
+                } else {
+                    let epilogue = if layer.is_wide() {
+                        let saved = MatRef::new(saved, rows, inputs)?;
+                        Epilogue::Derivative(below.activation, saved)
+                    } else {
+                        Epilogue::DerivativeInPlace(below.activation)
+                    };
+                    let lhs = MatRef::new(delta, rows, units)?;
+                    let rhs = MatRef::new(weights, inputs, units)?.t();
+                    let c = MatMut::new(out, rows, inputs)?;
+                    parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, epilogue, scratch)?;
+                }
                 delta = out;
             }
         }

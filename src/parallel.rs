@@ -35,6 +35,11 @@ const fn pieces(m: usize, n: usize, k: usize, threads: usize) -> usize {
     if pieces == 0 { 1 } else { pieces }
 }
 
+/// Whether the executor computes such a product in one piece.
+pub(crate) fn is_whole<E: Executor>(executor: &E, m: usize, n: usize, k: usize) -> bool {
+    pieces(m, n, k, executor.threads()) == 1
+}
+
 /// C <- epilogue(alpha A B + beta C), as [`kernels::gemm::gemm`](gemm::gemm), on as many of the
 /// executor's threads as pay.
 ///

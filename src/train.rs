@@ -17,7 +17,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, check_len, zeros};
 use crate::executor::{Executor, Rayon};
 use crate::metrics::{self, Outputs};
-use crate::mlp::{Batch, Layer, Mlp, OptimizerState, StepOptions, Workspace};
+use crate::mlp::{Batch, Layer, LayerProducts, Mlp, OptimizerState, StepOptions, Workspace};
 use crate::optimizer::Optimizer;
 use crate::rng::{self, Stream};
 use crate::schedule::Schedule;
@@ -393,6 +393,7 @@ struct Fit<'f, E> {
     params: Aligned,
     optimizer_state: Aligned,
     workspace: Aligned,
+    products: Vec<LayerProducts>,
     features: Aligned,
     targets: Aligned,
 }
@@ -428,15 +429,16 @@ impl<'f, E: Executor> Fit<'f, E> {
         };
         Ok(Self {
             options,
-            executor,
             batches,
             train,
             validation,
             params: Aligned::copy("parameters", &model.params)?,
             optimizer_state,
             workspace,
+            products: mlp.prepare(&executor, rows).collect::<Result<_, _>>()?,
             features: Aligned::zeros("batch", rows * train.feature_count())?,
             targets: Aligned::zeros("batch", rows * train.target_count())?,
+            executor,
             model,
         })
     }
@@ -510,7 +512,8 @@ impl<'f, E: Executor> Fit<'f, E> {
         let class = self.options.class_weights.as_deref();
         let weights = Weights { class, ..Weights::default() };
         let capacity = self.options.batch_size.most(self.train.rows());
-        let mut workspace = Workspace::new(&mlp, capacity, &mut self.workspace)?;
+        let mut workspace = Workspace::new(&mlp, capacity, &mut self.workspace)?
+            .with_products(&self.products)?;
         let mut state = OptimizerState { values: &mut self.optimizer_state, steps: *steps };
 
         let mut sums = EpochSums::default();

@@ -1,6 +1,6 @@
 //! The buffers of training steps, and which pass has filled them.
 
-use super::{Layer, Mlp, max};
+use super::{Layer, LayerProducts, Mlp, max};
 use slimfit_kernels::Error;
 
 /// The passes of a step, in their order; each needs what the one before has left.
@@ -20,7 +20,9 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub struct Workspace<'w> {
     /// The network that the slice was cut for.
-    mlp: Mlp<'w>,
+    pub(super) mlp: Mlp<'w>,
+    /// See [`Workspace::with_products`]; empty without.
+    pub(super) products: &'w [LayerProducts],
     capacity: usize,
     /// Rows of the last forward pass.
     pub(super) rows: usize,
@@ -58,6 +60,7 @@ impl<'w> Workspace<'w> {
         let gradient = cut(mlp.parameter_len());
         Ok(Self {
             mlp: *mlp,
+            products: &[],
             capacity: rows,
             rows: 0,
             stage: Stage::Empty,
