@@ -35,6 +35,7 @@ use slimfit_kernels::loss::{self, Link, Loss, Weights};
 use slimfit_kernels::optim::{self, Penalty};
 use slimfit_kernels::{Error, Level, MatMut, MatRef, reduce};
 
+mod predict;
 mod products;
 mod workspace;
 
@@ -46,7 +47,7 @@ use crate::optimizer::{Optimizer, Segment, Update};
 use crate::{Executor, parallel};
 use workspace::{Lengths, Stage, off_end, part_before, split_off_end};
 
-/// The columns of a δ of at most so many numbers, which the nearest caches hold, are summed by a
+/// Several columns of a δ of at most so many numbers, which the nearest caches hold, are summed by a
 /// product with a row of ones: less time there than the sums that carry their rounding errors.
 const SMALL_DELTA: usize = 1 << 14;
 
@@ -96,6 +97,7 @@ impl Layer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mlp<'a> {
     layers: &'a [Layer],
+    parameter_len: usize,
 }
 
 /// The rows of one step.
@@ -159,6 +161,7 @@ impl<'a> Mlp<'a> {
         if layers.is_empty() {
             return Err(Error::Length { what: "layers (at least)", expected: 1, found: 0 });
         }
+        let mut parameter_len = 0usize;
         let mut l = 0;
         while l < layers.len() {
             let Layer { inputs, outputs, activation } = layers[l];
@@ -179,9 +182,10 @@ impl<'a> Mlp<'a> {
                     found: (inputs, outputs),
                 });
             }
+            parameter_len = parameter_len.saturating_add(layers[l].parameter_len());
             l += 1;
         }
-        Ok(Self { layers })
+        Ok(Self { layers, parameter_len })
     }
 
     /// The layers.
@@ -209,13 +213,7 @@ impl<'a> Mlp<'a> {
     /// Number of weights and biases.
     #[must_use]
     pub const fn parameter_len(&self) -> usize {
-        let mut len = 0usize;
-        let mut l = 0;
-        while l < self.layers.len() {
-            len = len.saturating_add(self.layers[l].parameter_len());
-            l += 1;
-        }
-        len
+        self.parameter_len
     }
 
     /// Length of the slice a [`Workspace`] for training needs: for at most `rows` rows at a time,
@@ -450,6 +448,7 @@ impl<'a> Mlp<'a> {
                     let dz = MatRef::new(delta, rows, units)?;
                     parallel::column_sums(executor, dz, grad_biases)?;
                 }
+                _ if units == 1 => grad_biases.fill(reduce::sum(executor.level(), delta)),
                 Some(of) => of.biases.run(&[1.0], delta, grad_biases, &[], scratch)?,
                 None => {
                     let ones = MatRef::with_strides(&[1.0], 1, rows, 0, 0)?;
@@ -585,63 +584,6 @@ impl<'a> Mlp<'a> {
             }
         }
         Ok(sum)
-    }
-
-    /// The network's answers to `features`, `[rows, inputs]`: what the last layer puts out, through
-    /// the link of the loss (probabilities for the cross-entropies), `[rows, outputs]`.
-    ///
-    /// # Errors
-    /// [`Error::Length`] for slices of the wrong length; the workspace needs [`Mlp::predict_len`].
-    pub fn predict(
-        &self,
-        level: Level,
-        link: Link,
-        params: &[f32],
-        features: &[f32],
-        out: &mut [f32],
-        workspace: &mut [f32],
-    ) -> Result<(), Error> {
-        self.check_params(params)?;
-        let rows = self.check_features(features)?;
-        let expected = rows.saturating_mul(self.outputs());
-        if out.len() != expected {
-            return Err(Error::Length { what: "predictions", expected, found: out.len() });
-        }
-        let expected = self.predict_len(rows);
-        if workspace.len() < expected {
-            let found = workspace.len();
-            return Err(Error::Length { what: "workspace (at least)", expected, found });
-        }
-        let hidden = Lengths::new(self.layers, rows).hidden;
-        let mut scratch = workspace;
-        let mut read = scratch.split_off_mut(..hidden).unwrap_or_default();
-        let mut write = scratch.split_off_mut(..hidden).unwrap_or_default();
-        let layer_count = self.layers.len();
-        for (l, (layer, (weights, biases))) in
-            self.layers.iter().zip(self.split_params(params)).enumerate()
-        {
-            let below =
-                if l == 0 { features } else { read.get(..rows * layer.inputs).unwrap_or_default() };
-            let lhs = MatRef::new(below, rows, layer.inputs)?;
-            let rhs = MatRef::new(weights, layer.inputs, layer.outputs)?;
-            let to = if l + 1 == layer_count {
-                &mut *out
-            } else {
-                write.get_mut(..rows * layer.outputs).unwrap_or_default()
-            };
-            let c = MatMut::new(to, rows, layer.outputs)?;
-            let epilogue = Epilogue::BiasActivation(biases, layer.activation);
-            gemm::gemm(level, 1.0, lhs, rhs, 0.0, c, epilogue, scratch)?;
-            core::mem::swap(&mut read, &mut write);
-        }
-        match link {
-            Link::Identity => Ok(()),
-            Link::Sigmoid => activation::forward_in_place(level, Activation::Sigmoid, out),
-            #[cfg(feature = "all")]
-            Link::Softmax => slimfit_kernels::softmax::softmax_in_place(level, out, self.outputs()),
-            #[cfg(not(feature = "all"))]
-            Link::Softmax => Err(Error::Combination("softmax needs the feature `all`")),
-        }
     }
 
     /// The factor that brings the gradient's norm, penalties included, down to `limit`.

@@ -97,6 +97,11 @@ impl Optimizer {
         on_weights.run_piece(Level::PORTABLE, nothing)
     }
 
+    /// Whether parameters shrink by themselves.
+    const fn decays(&self) -> bool {
+        matches!(self, Self::Adam(adam) if adam.decay != 0.0)
+    }
+
     /// The same optimizer without decoupled decay: for biases.
     const fn without_decay(mut self) -> Self {
         if let Self::Adam(adam) = &mut self {
@@ -176,11 +181,10 @@ impl Update {
         penalty: Penalty,
     ) -> Result<(Self, Option<Self>), Error> {
         let on_weights = Self { rule: optimizer.at_step(step)?, penalty, grad_scale: 1.0 };
-        let plain = optimizer.without_decay();
-        if penalty == Penalty::NONE && plain == *optimizer {
+        if penalty == Penalty::NONE && !optimizer.decays() {
             return Ok((on_weights, None));
         }
-        let rule = plain.at_step(step)?;
+        let rule = optimizer.without_decay().at_step(step)?;
         Ok((on_weights, Some(Self { rule, penalty: Penalty::NONE, grad_scale: 1.0 })))
     }
 

@@ -512,8 +512,8 @@ impl<'f, E: Executor> Fit<'f, E> {
         let class = self.options.class_weights.as_deref();
         let weights = Weights { class, ..Weights::default() };
         let capacity = self.options.batch_size.most(self.train.rows());
-        let mut workspace = Workspace::new(&mlp, capacity, &mut self.workspace)?
-            .with_products(&self.products)?;
+        let mut workspace =
+            Workspace::new(&mlp, capacity, &mut self.workspace)?.with_products(&self.products)?;
         let mut state = OptimizerState { values: &mut self.optimizer_state, steps: *steps };
 
         let mut sums = EpochSums::default();

@@ -209,6 +209,17 @@ fn train<E: slimfit::Executor>(
     options: &StepOptions,
     steps: usize,
 ) -> Vec<u32> {
+    train_prepared(executor, net, options, steps, 64)
+}
+
+/// The same with products prepared for so many rows, where a step has 64.
+fn train_prepared<E: slimfit::Executor>(
+    executor: &E,
+    net: &Net,
+    options: &StepOptions,
+    steps: usize,
+    prepared_rows: usize,
+) -> Vec<u32> {
     let mlp = net.mlp();
     let rows = 64;
     let x = noise(rows * mlp.inputs(), 3);
@@ -217,7 +228,9 @@ fn train<E: slimfit::Executor>(
     let mut values = vec![0.0; options.optimizer.state_len(params.len())];
     let mut state = OptimizerState { values: &mut values, steps: 0 };
     let mut buffer = vec![f32::NAN; mlp.workspace_len(rows, executor.threads())];
-    let mut workspace = Workspace::new(&mlp, rows, &mut buffer).unwrap();
+    let products: Vec<_> = mlp.prepare(executor, prepared_rows).map(Result::unwrap).collect();
+    let workspace = Workspace::new(&mlp, rows, &mut buffer).unwrap();
+    let mut workspace = workspace.with_products(&products).unwrap();
     for _ in 0..steps {
         let batch = Batch { features: &x, targets: &y, weights: Weights::default() };
         mlp.step(executor, options, batch, &mut params, &mut state, &mut workspace).unwrap();
@@ -240,6 +253,26 @@ fn fused_levels_train_to_the_same_bits() {
         // Two, where the machine has the wider one: then it has the narrower one.
         assert!(bits.len() >= 2 || Level::avx512().is_none());
         assert!(bits.windows(2).all(|pair| pair[0] == pair[1]), "{optimizer:?}");
+    }
+}
+
+#[test]
+fn prepared_products_do_not_change_a_bit() {
+    for (sizes, hidden) in [
+        (&[13, 33, 17, 3][..], Activation::Relu),
+        (&[13, 33, 17, 3], Activation::Gelu),
+        (&[30, 32, 16, 1], Activation::Relu),
+        // Too wide for a product in place.
+        (&[5, 20, 600, 2], Activation::Tanh),
+        (&[7, 1], Activation::Relu),
+    ] {
+        let net = Net::new(sizes, hidden, Activation::Identity);
+        let options = options(Loss::MeanSquaredError);
+        for level in Level::available() {
+            let plain = train_prepared(&level, &net, &options, 5, 63);
+            let prepared = train_prepared(&level, &net, &options, 5, 64);
+            assert!(plain == prepared, "{sizes:?} {hidden:?} at {level}");
+        }
     }
 }
 
@@ -371,6 +404,28 @@ fn a_workspace_of_another_network_is_refused() {
         let error = one.mlp().forward(&level, &one.params, &[0.0; 8], &mut workspace);
         assert!(error.unwrap_err().to_string().contains("another network"));
     }
+}
+
+#[test]
+fn products_of_another_network_are_refused() {
+    let net = |hidden| Net::new(&[4, 6, 3], hidden, Activation::Identity);
+    let (one, other) = (net(Activation::Tanh), net(Activation::Sigmoid));
+    let level = Level::PORTABLE;
+    let prepare = |net: &Net, rows| -> Vec<_> {
+        net.mlp().prepare(&level, rows).collect::<Result<_, _>>().unwrap()
+    };
+    let (of_one, of_other) = (prepare(&one, 2), prepare(&other, 2));
+    let mixed = [of_one[0], prepare(&one, 3)[1]];
+    let mlp = one.mlp();
+    let mut buffer = vec![0.0; mlp.workspace_len(2, 1)];
+    for (products, reason) in
+        [(&of_other[..], "another network"), (&of_one[..1], "another"), (&mixed, "several sizes")]
+    {
+        let workspace = Workspace::new(&mlp, 2, &mut buffer).unwrap();
+        let error = workspace.with_products(products).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    assert!(mlp.prepare(&level, usize::MAX).any(|of| of.is_err()));
 }
 
 #[test]

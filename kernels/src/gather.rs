@@ -8,9 +8,6 @@ use crate::dispatch::stamp;
 use crate::error::check_len;
 use crate::simd::Simd;
 
-/// Longest row that is copied register by register.
-const SHORT: usize = 64;
-
 stamp! {
     /// Copies the rows of `data`, `cols` numbers each, that have these indices, in their order;
     /// an index may be there more than once.
@@ -33,7 +30,7 @@ stamp! {
 
 #[inline(always)]
 fn gather_rows_in<S: Simd>(
-    s: S,
+    _: S,
     data: &[f32],
     cols: usize,
     rows: &[usize],
@@ -48,33 +45,42 @@ fn gather_rows_in<S: Simd>(
         let (what, expected) = ("rows to gather from (at least)", last.saturating_add(1));
         return Err(Error::Length { what, expected, found: count });
     }
-    if cols == 1 {
-        for (to, &row) in out.iter_mut().zip(rows) {
-            if let Some(from) = data.get(row) {
-                *to = *from;
-            }
-        }
-        return Ok(());
-    }
-    if cols > SHORT {
-        for (to, &row) in out.chunks_exact_mut(cols).zip(rows) {
-            if let Some(from) = data.get(row * cols..).and_then(|rest| rest.get(..cols)) {
-                to.copy_from_slice(from);
-            }
-        }
-        return Ok(());
-    }
-    // Register by register of all rows: a loop along the row would be compiled to `memcpy` again.
-    for column in (0..cols).step_by(S::LANES) {
-        for (to, &row) in out.chunks_exact_mut(cols).zip(rows) {
-            let from = data.get(row * cols + column..).and_then(|rest| rest.get(..cols - column));
-            let (Some(from), Some(to)) = (from, to.get_mut(column..)) else { continue };
-            if let ([from, ..], [to, ..]) = (s.chunks(from).0, s.chunks_mut(to).0) {
-                s.store(s.load(from), to);
-            } else {
-                s.store_tail(s.load_tail(from, 0.0), to);
-            }
-        }
+    match cols {
+        0 | 1 => copy_rows(data, cols, rows, out, copy_ends::<1>),
+        2..=4 => copy_rows(data, cols, rows, out, copy_ends::<2>),
+        5..=8 => copy_rows(data, cols, rows, out, copy_ends::<4>),
+        9..=16 => copy_rows(data, cols, rows, out, copy_ends::<8>),
+        17..=32 => copy_rows(data, cols, rows, out, copy_ends::<16>),
+        33..=64 => copy_rows(data, cols, rows, out, copy_ends::<32>),
+        _ => copy_rows(data, cols, rows, out, <[f32]>::copy_from_slice),
     }
     Ok(())
+}
+
+/// Copies the rows, all of which exist, by a function for one row.
+#[inline(always)]
+fn copy_rows(
+    data: &[f32],
+    cols: usize,
+    rows: &[usize],
+    out: &mut [f32],
+    copy: impl Fn(&mut [f32], &[f32]),
+) {
+    for (to, &row) in out.chunks_exact_mut(cols.max(1)).zip(rows) {
+        if let Some(from) = data.get(row * cols..).and_then(|rest| rest.get(..cols)) {
+            copy(to, from);
+        }
+    }
+}
+
+/// Copies a row of N to 2 N numbers: the first N and the last N, which may overlap. A loop along the
+/// row would be compiled to a call of `memcpy`.
+#[inline(always)]
+fn copy_ends<const N: usize>(to: &mut [f32], from: &[f32]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
+        *to = *from;
+    }
 }
