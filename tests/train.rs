@@ -156,7 +156,7 @@ fn reports_tell_what_happened() {
 fn early_stopping_goes_back_to_the_best_epoch() {
     // A learning rate that grows the loss soon after the start.
     let (train, validation) = (rings(60), rings(31));
-    let rough = Optimizer::Adam(Adam { learning_rate: 0.8, ..Adam::default() });
+    let rough = Optimizer::Adam(Adam { learning_rate: 2.0, ..Adam::default() });
     let early_stopping = Some(EarlyStopping { patience: 4, min_delta: 0.0 });
     let options =
         FitOptions { epochs: 200, optimizer: rough, early_stopping, ..FitOptions::default() };
