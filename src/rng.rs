@@ -52,7 +52,6 @@ pub(crate) fn below(rng: &mut impl Rng, bound: u64) -> u64 {
 pub(crate) fn shuffle<T>(rng: &mut impl Rng, mut items: &mut [T]) {
     while items.len() > 1 {
         items = match items.len() as u64 {
-            ..6 => draw::<1, T>(rng, items),
             6..=0x200 => draw::<6, T>(rng, items),
             0x201..=0x4000 => draw::<4, T>(rng, items),
             0x4001..=0x4000_0000 => draw::<2, T>(rng, items),
