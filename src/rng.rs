@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn every_place_of_a_longer_slice_is_as_likely() {
-        let mut rng = generator(8, Stream::Order);
         const LEN: usize = 40;
+        let mut rng = generator(8, Stream::Order);
         let mut counts = [[0_u32; LEN]; LEN];
         for _ in 0..10_000 {
             let mut items: [usize; LEN] = core::array::from_fn(|i| i);
