@@ -154,10 +154,10 @@ SPECS = {
         "interval": (-HALF_LN2 * SLACK, HALF_LN2 * SLACK),
         "degree": 5,
     },
-    # ln(1 + f) = f - f^2/2 + f^3 P(f)
+    # ln(1 + f) = f + f^2 P(f); the constant is -1/2 once rounded.
     "ln": {
-        "target": lambda f: (log1p(f) - f + f * f / 2) / f**3,
-        "weight": lambda f: abs(f**3 / log1p(f)),
+        "target": lambda f: (log1p(f) - f) / f**2,
+        "weight": lambda f: abs(f**2 / log1p(f)),
         "interval": (-mpf(1) / 4, mpf(1) / 2),
         "degree": 8,
     },

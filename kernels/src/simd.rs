@@ -61,6 +61,9 @@ pub use scalar::Scalar as Portable;
 /// Length of a [`Simd::Block`]: the number of virtual lanes of every reduction.
 pub const BLOCK: usize = 16;
 
+/// The bits of 3/4, where the mantissas of [`Simd::split_exponent`] begin.
+pub(crate) const MANTISSA_START: i32 = 0x3f40_0000;
+
 mod sealed {
     /// Keeps [`super::Simd`] to the tokens of this crate, whose constructors are private.
     pub trait Sealed {}
@@ -219,12 +222,19 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// `if_true` where the mask is set, else `if_false`.
     fn select(self, mask: Self::Mask, if_true: Self::F32, if_false: Self::F32) -> Self::F32;
 
+    /// `a` where the mask is set, else zero.
+    fn keep(self, mask: Self::Mask, a: Self::F32) -> Self::F32;
+    /// `if_set` where the sign bit of `a` is set, of a zero or NaN too, else `if_clear`.
+    fn select_sign(self, a: Self::F32, if_set: Self::F32, if_clear: Self::F32) -> Self::F32;
+
     /// All lanes `x`.
     fn splat_i32(self, x: i32) -> Self::I32;
     /// The bits of the floats.
     fn to_bits(self, a: Self::F32) -> Self::I32;
     /// The floats of the bits.
     fn from_bits(self, a: Self::I32) -> Self::F32;
+    /// The integers as floats, rounded to nearest.
+    fn float_i32(self, a: Self::I32) -> Self::F32;
     /// `a + b`, wrapping.
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// `a - b`, wrapping.
@@ -314,6 +324,31 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         let first = self.from_bits(self.shl_i32::<23>(half));
         let second = self.from_bits(self.shl_i32::<23>(self.sub_i32(n, half)));
         self.mul(self.mul(a, first), second)
+    }
+
+    /// k and m with x = m * 2^k and m from 3/4 to 3/2, for a positive finite x, subnormal or not; finite
+    /// numbers or NaN for others.
+    #[inline(always)]
+    fn split_exponent(self, x: Self::F32) -> (Self::F32, Self::F32) {
+        // A subnormal is made normal: beside the bit of 2^-102 its own say how much more it is, times
+        // 2^24. To a normal one, zero is added and subtracted.
+        let small = self.lt(x, self.splat(f32::MIN_POSITIVE));
+        let bit = self.keep(small, self.splat(1.972_152_3e-31));
+        let normal = self.from_bits(self.or_i32(self.to_bits(x), self.to_bits(bit)));
+        let bits = self.to_bits(self.sub(normal, bit));
+        let exponent = self.sub_i32(bits, self.splat_i32(MANTISSA_START));
+        let power = self.and_i32(exponent, self.splat_i32(-1 << 23));
+        let mantissa = self.from_bits(self.sub_i32(bits, power));
+        let k = self.float_i32(self.shr_i32::<23>(exponent));
+        (self.sub(k, self.keep(small, self.splat(24.0))), mantissa)
+    }
+
+    /// `y` where `x` is positive and finite; else the limit of ln: -∞ at zeros, +∞, NaN below and for NaN.
+    #[inline(always)]
+    fn ln_limits(self, x: Self::F32, y: Self::F32) -> Self::F32 {
+        let y = self.select(self.lt(x, self.splat(f32::INFINITY)), y, x);
+        let y = self.select_sign(x, self.splat(f32::NAN), y);
+        self.select(self.eq(x, self.splat(0.0)), self.splat(f32::NEG_INFINITY), y)
     }
 
     /// `magnitude` with its sign bit taken from `sign`.

@@ -20,8 +20,8 @@
 //!
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
+use super::Function;
 use super::exp::{mirrored, power};
-use super::{Function, GROUP};
 use crate::simd::Simd;
 
 /// The bias of the exponent less 32.
@@ -74,13 +74,13 @@ impl<S: Simd> Quotient<S> {
 
 /// The quotients of a group: all exponentials, then all divisions.
 #[inline(always)]
-fn quotients<S: Simd>(s: S, x: [S::F32; GROUP]) -> [Quotient<S>; GROUP] {
+fn quotients<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [Quotient<S>; N] {
     let zero = s.splat(0.0);
-    let mut powers = [(zero, zero); GROUP];
+    let mut powers = [(zero, zero); N];
     for (power, x) in powers.iter_mut().zip(x) {
         *power = mirrored::<S, BIAS>(s, clamp(s, x));
     }
-    let mut quotients = [Quotient { y: zero, c: zero, m: zero, sum: zero, excess: zero }; GROUP];
+    let mut quotients = [Quotient { y: zero, c: zero, m: zero, sum: zero, excess: zero }; N];
     for (quotient, power) in quotients.iter_mut().zip(powers) {
         *quotient = Quotient::new(s, power);
     }
@@ -130,7 +130,7 @@ fn silu_of<S: Simd>(s: S, x: S::F32, quotient: Quotient<S>) -> (S::F32, S::F32) 
 pub(crate) struct Sigmoid;
 
 impl Function for Sigmoid {
-    const GROUPED: bool = true;
+    const GROUP: usize = 8;
 
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
@@ -138,7 +138,7 @@ impl Function for Sigmoid {
     }
 
     #[inline(always)]
-    fn apply_group<S: Simd>(self, s: S, x: [S::F32; GROUP]) -> [S::F32; GROUP] {
+    fn apply_group<S: Simd, const N: usize>(self, s: S, x: [S::F32; N]) -> [S::F32; N] {
         let mut y = x;
         for (y, quotient) in y.iter_mut().zip(quotients(s, x)) {
             *y = s.mul(quotient.corrected(s), s.splat(UNIT));
@@ -152,7 +152,7 @@ impl Function for Sigmoid {
 pub(super) struct Silu;
 
 impl Function for Silu {
-    const GROUPED: bool = true;
+    const GROUP: usize = 8;
 
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
@@ -160,7 +160,7 @@ impl Function for Silu {
     }
 
     #[inline(always)]
-    fn apply_group<S: Simd>(self, s: S, x: [S::F32; GROUP]) -> [S::F32; GROUP] {
+    fn apply_group<S: Simd, const N: usize>(self, s: S, x: [S::F32; N]) -> [S::F32; N] {
         let mut y = x;
         for (y, quotient) in y.iter_mut().zip(quotients(s, x)) {
             *y = silu_of(s, *y, quotient).0;

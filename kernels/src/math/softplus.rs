@@ -11,8 +11,8 @@
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
 use super::Function;
-use super::exp::{BIAS, Reduced, UNIT, power, reduce, tail as exp_tail};
-use super::ln::tail as ln_tail;
+use super::exp::{BIAS, Reduced, UNIT, power, reduce, tail};
+use super::ln::bend;
 use crate::simd::Simd;
 
 /// `ln(1 + exp(x))`.
@@ -20,13 +20,13 @@ use crate::simd::Simd;
 pub(crate) fn softplus<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let minus_a = s.max(s.splat(-112.0), s.neg(s.abs(x)));
     let Reduced { biased, r, .. } = reduce::<S, BIAS>(s, minus_a);
-    let p = s.mul_add(exp_tail(s, r), s.mul(r, r), r);
+    let p = s.mul_add(tail(s, r), s.mul(r, r), r);
     let e = s.mul(s.mul(s.add(s.splat(1.0), p), power(s, biased)), s.splat(UNIT));
     let half = s.splat(0.5);
     let near_one = s.lt(half, e);
     let f = s.select(near_one, s.mul_add(half, e, s.neg(half)), e);
     let ln_2 = s.select(near_one, s.splat(core::f32::consts::LN_2), s.splat(0.0));
-    let logarithm = s.add(s.add(ln_2, f), ln_tail(s, f));
+    let logarithm = s.mul_add(f, bend(s, f), s.add(ln_2, f));
     s.add(s.max(s.splat(0.0), x), logarithm)
 }
 

@@ -5,12 +5,12 @@ use core::arch::x86_64::{
     _mm_add_ss, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss, _mm_movehl_ps,
     _mm_prefetch, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
     _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_cmp_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps,
-    _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps,
-    _mm256_unpacklo_ps, _mm256_xor_si256,
+    _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
+    _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256,
+    _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32,
+    _mm256_sqrt_ps, _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
+    _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
 use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
@@ -296,6 +296,15 @@ impl Simd for Avx2Fma {
     }
 
     #[inline(always)]
+    fn keep(self, mask: __m256, a: __m256) -> __m256 {
+        proven!(_mm256_and_ps(mask, a))
+    }
+    #[inline(always)]
+    fn select_sign(self, a: __m256, if_set: __m256, if_clear: __m256) -> __m256 {
+        proven!(_mm256_blendv_ps(if_clear, if_set, a))
+    }
+
+    #[inline(always)]
     fn splat_i32(self, x: i32) -> __m256i {
         proven!(_mm256_set1_epi32(x))
     }
@@ -306,6 +315,10 @@ impl Simd for Avx2Fma {
     #[inline(always)]
     fn from_bits(self, a: __m256i) -> __m256 {
         proven!(_mm256_castsi256_ps(a))
+    }
+    #[inline(always)]
+    fn float_i32(self, a: __m256i) -> __m256 {
+        proven!(_mm256_cvtepi32_ps(a))
     }
     #[inline(always)]
     fn add_i32(self, a: __m256i, b: __m256i) -> __m256i {

@@ -1,15 +1,17 @@
 //! AVX-512 (F, VL, BW, DQ): sixteen lanes, thirty-two registers, tails by mask registers.
 
 use core::arch::x86_64::{
-    __m512, __m512i, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_cvtsi32_si128,
-    _mm_prefetch, _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_blend_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_scalef_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_sll_epi32,
-    _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps,
-    _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
+    __m512, __m512i, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0,
+    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_prefetch, _mm256_add_ps,
+    _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
+    _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fixupimm_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps,
+    _mm512_getexp_ps, _mm512_getmant_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
+    _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_or_si512,
+    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps,
+    _mm512_sll_epi32, _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
+    _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
 use super::{Avx2Fma, BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
@@ -240,6 +242,22 @@ impl Simd for Avx512 {
         proven!(_mm512_scalef_ps(a, n))
     }
     #[inline(always)]
+    fn split_exponent(self, x: __m512) -> (__m512, __m512) {
+        proven!({
+            let mantissa = _mm512_getmant_ps::<_MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO>(x);
+            // That of a mantissa below 1 is -1.
+            let k = _mm512_sub_ps(_mm512_getexp_ps(x), _mm512_getexp_ps(mantissa));
+            (k, mantissa)
+        })
+    }
+    #[inline(always)]
+    fn ln_limits(self, x: __m512, y: __m512) -> __m512 {
+        // Four bits for each kind of x, the lowest first: quiet NaN, signalling NaN, zero, one, -∞, +∞, other
+        // negative, other positive. 0 keeps y, 2 is the quiet NaN of x, 3 a NaN, 4 is -∞, 5 is +∞.
+        const KINDS: i32 = 0x0353_0422;
+        proven!(_mm512_fixupimm_ps::<0>(y, x, _mm512_set1_epi32(KINDS)))
+    }
+    #[inline(always)]
     fn sqrt(self, a: __m512) -> __m512 {
         proven!(_mm512_sqrt_ps(a))
     }
@@ -278,6 +296,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn keep(self, mask: __mmask16, a: __m512) -> __m512 {
+        proven!(_mm512_maskz_mov_ps(mask, a))
+    }
+    #[inline(always)]
+    fn select_sign(self, a: __m512, if_set: __m512, if_clear: __m512) -> __m512 {
+        self.select(proven!(_mm512_movepi32_mask(_mm512_castps_si512(a))), if_set, if_clear)
+    }
+
+    #[inline(always)]
     fn splat_i32(self, x: i32) -> __m512i {
         proven!(_mm512_set1_epi32(x))
     }
@@ -288,6 +315,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn from_bits(self, a: __m512i) -> __m512 {
         proven!(_mm512_castsi512_ps(a))
+    }
+    #[inline(always)]
+    fn float_i32(self, a: __m512i) -> __m512 {
+        proven!(_mm512_cvtepi32_ps(a))
     }
     #[inline(always)]
     fn add_i32(self, a: __m512i, b: __m512i) -> __m512i {

@@ -217,6 +217,15 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn keep(self, mask: f32x8, a: f32x8) -> f32x8 {
+        mask & a
+    }
+    #[inline(always)]
+    fn select_sign(self, a: f32x8, if_set: f32x8, if_clear: f32x8) -> f32x8 {
+        self.from_bits(self.shr_i32::<31>(self.to_bits(a))).select(if_set, if_clear)
+    }
+
+    #[inline(always)]
     fn splat_i32(self, x: i32) -> i32x8 {
         i32x8::splat(x)
     }
@@ -227,6 +236,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn from_bits(self, a: i32x8) -> f32x8 {
         f32x8::new(a.to_array().map(|x| f32::from_bits(x.cast_unsigned())))
+    }
+    #[inline(always)]
+    fn float_i32(self, a: i32x8) -> f32x8 {
+        f32x8::from_i32x8(a)
     }
     #[inline(always)]
     fn add_i32(self, a: i32x8, b: i32x8) -> i32x8 {

@@ -264,6 +264,15 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn keep(self, mask: bool, a: f32) -> f32 {
+        if mask { a } else { 0.0 }
+    }
+    #[inline(always)]
+    fn select_sign(self, a: f32, if_set: f32, if_clear: f32) -> f32 {
+        if a.is_sign_negative() { if_set } else { if_clear }
+    }
+
+    #[inline(always)]
     fn splat_i32(self, x: i32) -> i32 {
         x
     }
@@ -274,6 +283,10 @@ impl Simd for Scalar {
     #[inline(always)]
     fn from_bits(self, a: i32) -> f32 {
         f32::from_bits(a.cast_unsigned())
+    }
+    #[inline(always)]
+    fn float_i32(self, a: i32) -> f32 {
+        a as f32
     }
     #[inline(always)]
     fn add_i32(self, a: i32, b: i32) -> i32 {

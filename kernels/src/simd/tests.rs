@@ -73,6 +73,7 @@ stamp! {
     fn comparisons() = comparisons_in;
     fn integer_operations() = integer_operations_in;
     fn scaling() = scaling_in;
+    fn logarithms() = logarithms_in;
     fn memory() = memory_in;
     fn pointers() = pointers_in;
     fn transposes() = transposes_in;
@@ -91,6 +92,7 @@ fn one_number_a_register() {
     comparisons_in(Scalar);
     integer_operations_in(Scalar);
     scaling_in(Scalar);
+    logarithms_in(Scalar);
     memory_in(Scalar);
     pointers_in(Scalar);
     transposes_in(Scalar);
@@ -154,10 +156,43 @@ fn comparisons_in<S: Simd>(s: S) {
             let (less, equal) = (s.lt(x, y), s.eq(x, y));
             check("lt", less, |a, b| a < b);
             check("le", s.le(x, y), |a, b| a <= b);
+            let kept = a.iter().zip(&b).map(|(a, b)| if a < b { *a } else { 0.0 });
+            assert_same("keep", &lanes(s, s.keep(less, x)), kept);
+            let by_sign = a.iter().zip(&b).map(|(a, b)| if a.is_sign_negative() { *b } else { *a });
+            assert_same("select_sign", &lanes(s, s.select_sign(x, y, x)), by_sign);
             check("eq", equal, |a, b| a == b);
             check("or", s.mask_or(less, equal), |a, b| a <= b);
             check("and", s.mask_and(s.le(x, y), s.le(y, x)), |a, b| a == b);
         }
+    }
+}
+
+#[test]
+fn exponents_are_split_off_and_limits_known() {
+    at_every_level(logarithms);
+}
+
+#[inline(always)]
+fn logarithms_in<S: Simd>(s: S) {
+    // Every exponent, with mantissas on both sides of 3/2; the subnormal ones down to the last bit.
+    let numbers = (0..=254u32 << 3).map(|i| f32::from_bits((i << 20) + 1));
+    let tiny = (0..23).flat_map(|i| [1, 3].map(|odd| f32::from_bits(odd << i)));
+    for x in numbers.chain(tiny).chain([f32::MAX, 0.75, 1.5, 0.749_999_94, 1.499_999_9]) {
+        let (k, m) = s.split_exponent(s.splat(x));
+        let (k, m) = (lanes(s, k)[0], lanes(s, m)[0]);
+        assert!((0.75..1.5).contains(&m), "{x:e} = {m} * 2^{k}");
+        assert_eq!(f64::from(m) * libm::exp2(f64::from(k)), f64::from(x), "{x:e} = {m} * 2^{k}");
+    }
+    for start in 0..SPECIAL.len() {
+        let x = some::<S>(start, 1);
+        let found = lanes(s, s.ln_limits(s.load_tail(&x, 0.0), s.splat(7.0)));
+        let expected = x.iter().map(|&x| match x {
+            0.0 => f32::NEG_INFINITY,
+            f32::INFINITY => x,
+            _ if x > 0.0 => 7.0,
+            _ => f32::NAN,
+        });
+        assert_same("ln_limits", &found, expected);
     }
 }
 
@@ -188,6 +223,7 @@ fn integer_operations_in<S: Simd>(s: S) {
         check("and_i32", s.and_i32(x, y), |a, b| a & b);
         check("or_i32", s.or_i32(x, y), |a, b| a | b);
         check("xor_i32", s.xor_i32(x, y), |a, b| a ^ b);
+        assert_same("float_i32", &lanes(s, s.float_i32(x)), a.iter().map(|a| *a as f32));
         check("shl_i32", s.shl_i32::<1>(x), |a, _| a << 1);
         check("shl_i32", s.shl_i32::<23>(x), |a, _| a << 23);
         check("shl_i32", s.shl_i32::<31>(x), |a, _| a << 31);
