@@ -289,12 +289,12 @@ fn product_in<S: Simd>(
     epilogue: Epilogue<'_>,
     scratch: &mut [f32],
 ) -> Result<(), Error> {
-    let layouts = (lhs.layout(), rhs.layout(), c.layout());
-    let outline =
-        Outline::new(plan, alpha, layouts.0, layouts.1, beta, layouts.2, epilogue.kind())?;
+    let (a, b, out) = (lhs.layout(), rhs.layout(), c.layout());
+    Outline::check(plan, a, b, out, epilogue.kind())?;
+    let outline = Outline::new(plan, alpha, a, b, beta, out, epilogue.kind());
     let operand = match epilogue {
         Epilogue::Bias(values) | Epilogue::BiasActivation(values, _) => {
-            crate::error::check_len("bias", values.len(), layouts.2.cols())?;
+            crate::error::check_len("bias", values.len(), out.cols())?;
             values
         }
         Epilogue::Derivative(_, saved) => saved.data(),

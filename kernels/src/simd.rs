@@ -189,6 +189,12 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     );
     /// Asks for the cache line at `ptr`, which may be any address.
     fn prefetch(self, ptr: *const f32);
+    /// The pointer, of which the compiler is not to know where it came from: so it stays in a register of
+    /// its own instead of being made of others again and again.
+    #[inline(always)]
+    fn opaque(self, ptr: *const f32) -> *const f32 {
+        ptr
+    }
 
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;

@@ -24,7 +24,7 @@ use super::Order;
 use super::epilogue::{self, After, Pass};
 use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, StripFn, bias_at, max_rows, max_split_rows,
-    max_vectors, strip_fn,
+    max_vectors, short_strip_fn, strip_fn,
 };
 use super::packing::{self, Source};
 use crate::simd::{Kernel, Portable, Simd};
@@ -33,6 +33,11 @@ use crate::simd::{Kernel, Portable, Simd};
 pub(super) const KC: usize = 512;
 /// Largest block of rows: with KC, half a megabyte of A.
 pub(super) const MC: usize = 264;
+
+/// Where k is that short, time goes into writing C, of which a block of so many rows is to lie on few
+/// pages.
+const SHORT_K: usize = 64;
+const SHORT_MC: usize = 48;
 
 /// Largest block of columns: with KC, four megabytes of packed B.
 pub(super) const NC: usize = 2048;
@@ -58,8 +63,8 @@ const PACK_LHS_K: usize = 256;
 const NARROW_COLS: usize = 12;
 const NARROW_ROWS: usize = 32;
 
-/// Accumulators that keep two units of multiply-adds with a latency of four busy.
-const ENOUGH: usize = 8;
+/// Accumulators that keep two units of multiply-adds with a latency of four busy, and two to spare.
+const ENOUGH: usize = 10;
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -298,52 +303,64 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     }
 }
 
-/// The one strip that a small product consists of: no leftover rows or columns of another tile,
-/// nothing to pack, nothing that follows.
-pub(super) fn single_strip<S: Simd>(
-    s: S,
-    problem: &Problem,
-    order: Order,
-) -> Option<(StripFn, Strip)> {
+/// One or two strips.
+pub(super) struct Strips {
+    pub(super) first: (StripFn, Strip),
+    pub(super) second: Option<(StripFn, Strip)>,
+    /// Elements of A and of C from the first to the second.
+    pub(super) lhs_offset: usize,
+    pub(super) out_offset: usize,
+}
+
+/// The strips that a small product consists of: tiles of one height and perhaps of one less. Nothing if
+/// there are leftover columns of another tile, something to pack, or something that follows.
+pub(super) fn strips<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Strips> {
     if !is_direct(problem, order) {
         return None;
     }
     let problem = gated(*problem);
     let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
-    // Half a register is enough.
-    if S::Half::LANES < S::LANES && n <= S::Half::LANES {
-        return single_strip(s.half(), &problem, order);
-    }
-    let ((panels, panel_count), last) =
-        (Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split)), n % S::LANES);
-    if rhs.col != 1
-        || after.pass != Pass::None
-        || panels.larger != 0
-        || panel_count > 1 && last != 0
-    {
+    let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
+    let last = n % S::LANES;
+    let even = panels.larger == 0 && (panel_count == 1 || last == 0);
+    if rhs.col != 1 || after.pass != Pass::None || !even {
         return None;
     }
     let vectors = panels.small;
-    // Equal tiles, if they are high enough to hide the latency of their multiply-adds.
-    let limit = rows_limit::<S>(split, vectors);
-    let rows = (1..=limit.min(m)).rev().find(|rows| m.is_multiple_of(*rows))?;
-    if rows < m && rows * vectors < ENOUGH {
-        return None;
-    }
-    let function = strip_fn(s, rows, vectors, split, last != 0)?;
-    let strip = Strip {
-        tiles: m / rows,
-        panels: panel_count,
-        k,
-        lhs_row: lhs.row,
-        lhs_col: lhs.col,
-        lhs_tile: rows.wrapping_mul(lhs.row),
-        rhs_row: rhs.row,
-        out_row,
-        last: if last == 0 { S::LANES } else { last },
-        finish,
+    let strip = |rows: usize, tiles: usize| {
+        let strip = Strip {
+            tiles,
+            panels: panel_count,
+            k,
+            lhs_row: lhs.row,
+            lhs_col: lhs.col,
+            lhs_tile: rows.wrapping_mul(lhs.row),
+            rhs_row: rhs.row,
+            out_row,
+            last: if last == 0 { S::LANES } else { last },
+            finish,
+        };
+        let function = short_strip_fn(s, rows, vectors, split, &strip)
+            .or_else(|| strip_fn(s, rows, vectors, split, last != 0))?;
+        Some((function, strip))
     };
-    Some((function, strip))
+    let limit = rows_limit::<S>(split, vectors);
+    let (tiles, tile_count) = Deal::new(m, limit);
+    // Equal tiles, if they are high enough to hide the latency of their multiply-adds.
+    let equal = (1..=limit.min(m)).rev().find(|rows| m.is_multiple_of(*rows));
+    if let Some(rows) = equal
+        && (tiles.larger == 0 || rows * vectors >= ENOUGH)
+    {
+        let first = strip(rows, m / rows)?;
+        return Some(Strips { first, second: None, lhs_offset: 0, out_offset: 0 });
+    }
+    let done = tiles.larger * (tiles.small + 1);
+    Some(Strips {
+        first: strip(tiles.small + 1, tiles.larger)?,
+        second: Some(strip(tiles.small, tile_count - tiles.larger)?),
+        lhs_offset: done * lhs.row,
+        out_offset: done * out_row,
+    })
 }
 
 /// The first place in the scratch at a cache line: fewer than [`ALIGN`] f32 on, which the scratch has
@@ -377,7 +394,8 @@ impl Kernel for Blocked<'_> {
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
-    let (blocks, block_count) = Deal::new(m, MC);
+    let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { MC };
+    let (blocks, block_count) = Deal::new(m, mc);
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 

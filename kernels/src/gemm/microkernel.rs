@@ -12,7 +12,7 @@
 //!
 //! A is read by broadcasts and may have any strides. Rows are addressed from one pointer for every
 //! three (`[a]`, `[a + 4 s]`, `[a + 8 s]` are addressing modes of x86-64), so that the pointers of
-//! fourteen rows fit into the integer registers. A strip is a run of tiles of the same shape below
+//! sixteen rows fit into the integer registers. A strip is a run of tiles of the same shape below
 //! one another, and of such runs side by side: one call, one dispatch.
 
 use crate::activation::{Elementwise, Relu};
@@ -20,6 +20,10 @@ use crate::simd::{Pointer, Routine, Simd};
 
 /// Chains an element is split into when C is very small.
 pub(super) const SPLIT: usize = 4;
+/// Chains of an element otherwise.
+const ONE: usize = 1;
+/// Steps of k that the loop of a short strip is unrolled by.
+const UNROLL: usize = 4;
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
 const PREFETCH_K: usize = 128;
@@ -36,7 +40,7 @@ const GROUP: usize = 3;
 /// Pointers for the tallest tile.
 const GROUPS: usize = MAX_ROWS.div_ceil(GROUP);
 /// Rows of the tallest tile of any level.
-pub(super) const MAX_ROWS: usize = 14;
+pub(super) const MAX_ROWS: usize = 16;
 /// f32 columns of the widest tile of any level.
 pub(super) const MAX_COLS: usize = 64;
 
@@ -115,10 +119,10 @@ pub(super) struct Finish {
 pub(super) enum Store {
     /// Nothing: the sums are stored as they are.
     Plain,
-    /// Bias and floor.
-    Layer,
     /// The gate: C holds outputs of relu.
     Gate,
+    /// Bias and floor.
+    Layer,
     /// All but the gate.
     General,
     /// All.
@@ -159,11 +163,33 @@ pub(super) fn bias_at(bias: *const f32, column: usize) -> *const f32 {
 }
 
 /// Computes a [`Strip`] of tiles of `MR` rows and `NV` vectors with `CHAINS` chains an element; `TAIL`
-/// says that the last vector is not full.
-struct Tiles<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool>;
+/// says that the last vector is not full. `STORE` is the only [`Store`] it knows, and then k is short,
+/// or [`ANY`].
+struct Tiles<
+    const MR: usize,
+    const NV: usize,
+    const CHAINS: usize,
+    const TAIL: bool,
+    const STORE: usize,
+    const LHS: u8,
+>;
 
-impl<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool> Routine
-    for Tiles<MR, NV, CHAINS, TAIL>
+/// All of [`Store`], and k of any length.
+const ANY: usize = usize::MAX;
+
+/// How A lies in memory: along k, across it, or with any strides.
+const ALONG: u8 = 0;
+const ACROSS: u8 = 1;
+const STRIDED: u8 = 2;
+
+impl<
+    const MR: usize,
+    const NV: usize,
+    const CHAINS: usize,
+    const TAIL: bool,
+    const STORE: usize,
+    const LHS: u8,
+> Routine for Tiles<MR, NV, CHAINS, TAIL, STORE, LHS>
 {
     type Plan = Strip;
 
@@ -191,8 +217,9 @@ impl<const MR: usize, const NV: usize, const CHAINS: usize, const TAIL: bool> Ro
             for _ in 0..strip.tiles {
                 // SAFETY: `lhs` and `tile` are at a tile that the strip has.
                 unsafe {
-                    let sums = accumulate::<S, MR, NV, CHAINS, TAIL>(s, lhs, rhs, tile, strip);
-                    write::<S, MR, NV, TAIL>(s, &sums, tile, bias, strip);
+                    let sums =
+                        accumulate::<S, MR, NV, CHAINS, TAIL, STORE, LHS>(s, lhs, rhs, tile, strip);
+                    write::<S, MR, NV, TAIL, STORE>(s, &sums, tile, bias, strip);
                 }
                 lhs = lhs.wrapping_add(strip.lhs_tile);
                 tile = tile.wrapping_add(MR * strip.out_row);
@@ -229,9 +256,9 @@ pub(super) fn strip_fn<S: Simd>(
                     if const { $mr > $limit(S::REGISTERS, $nv) } {
                         None
                     } else if tail {
-                        Some(s.pointer::<Tiles<$mr, $nv, $chains, true>>())
+                        Some(s.pointer::<Tiles<$mr, $nv, $chains, true, ANY, STRIDED>>())
                     } else {
-                        Some(s.pointer::<Tiles<$mr, $nv, $chains, false>>())
+                        Some(s.pointer::<Tiles<$mr, $nv, $chains, false, ANY, STRIDED>>())
                     }
                 })*)*
                 _ => None,
@@ -242,11 +269,60 @@ pub(super) fn strip_fn<S: Simd>(
         pick!(4, max_split_rows: 1 x [1 2 3] 2 x [1] 3 x [1] 4 x [1])
     } else {
         pick!(1, max_rows:
-            1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+            1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]
             2 x [1 2 3 4 5 6 7 8 9 10 11 12]
             3 x [1 2 3 4 5 6 7 8 9]
             4 x [1 2 3 4 5 6])
     }
+}
+
+/// The same for a `strip` whose k is short, in a few shapes of tiles: A contiguous one way, and what to
+/// store known beforehand. The instructions around its loop are fewer, and the loop is unrolled: a product
+/// of 8 x 8 takes a third of the time less.
+#[inline(always)]
+pub(super) fn short_strip_fn<S: Simd>(
+    s: S,
+    rows: usize,
+    vectors: usize,
+    split: bool,
+    strip: &Strip,
+) -> Option<StripFn> {
+    const PLAIN: usize = Store::Plain as usize;
+    const LAYER: usize = Store::Layer as usize;
+    if strip.k >= PREFETCH_K {
+        return None;
+    }
+    let tail = strip.last < S::LANES;
+    let along = strip.lhs_col == 1;
+    let across = !along && strip.lhs_row == 1 && !split;
+    macro_rules! pick {
+        ($chains:ident, $limit:ident: $($nv:literal x [$($mr:literal)*])*) => {
+            match (vectors, rows) {
+                $($(($nv, $mr) => {
+                    if const { $mr > $limit(S::REGISTERS, $nv) } {
+                        return None;
+                    }
+                    pick!($chains $nv $mr:
+                        (true, false, Store::Plain) => PLAIN ALONG,
+                        (true, false, Store::Layer) => LAYER ALONG,
+                        (false, true, Store::Plain) => PLAIN ACROSS)
+                })*)*
+                _ => return None,
+            }
+        };
+        ($chains:ident $nv:literal $mr:literal: $($case:pat => $store:ident $lhs:ident),*) => {
+            match (along, across, strip.finish.store) {
+                $($case if tail => s.pointer::<Tiles<$mr, $nv, $chains, true, $store, $lhs>>(),
+                $case => s.pointer::<Tiles<$mr, $nv, $chains, false, $store, $lhs>>(),)*
+                _ => return None,
+            }
+        };
+    }
+    Some(if split {
+        pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
+    } else {
+        pick!(ONE, max_rows: 1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10])
+    })
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors: see [`strip_fn`].
@@ -322,6 +398,8 @@ unsafe fn accumulate<
     const NV: usize,
     const CHAINS: usize,
     const TAIL: bool,
+    const STORE: usize,
+    const LHS: u8,
 >(
     s: S,
     lhs: *const f32,
@@ -329,44 +407,80 @@ unsafe fn accumulate<
     out: *const f32,
     strip: &Strip,
 ) -> [[S::F32; NV]; MR] {
-    let Strip { k, lhs_row, lhs_col, rhs_row, last, .. } = *strip;
+    let Strip { k, mut lhs_row, mut lhs_col, rhs_row, last, .. } = *strip;
+    if LHS == ALONG {
+        lhs_col = 1;
+    } else if LHS == ACROSS {
+        lhs_row = 1;
+    }
     let mut groups = [lhs; GROUPS];
-    for (g, group) in groups.iter_mut().enumerate() {
-        *group = lhs.wrapping_add((g * GROUP).wrapping_mul(lhs_row));
+    let mut first = lhs;
+    for group in &mut groups {
+        *group = first;
+        first = first.wrapping_add(GROUP.wrapping_mul(lhs_row));
+        if LHS == ALONG {
+            first = s.opaque(first);
+        }
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
     let mut left = k;
+    // The products of row p of B with column p of A, `ahead` steps after what the pointers point to,
+    // added to `acc`.
+    macro_rules! step {
+        ($acc:expr, $ahead:expr) => {
+            // SAFETY: the caller vouches for row p of B, and column p of A in the rows of the tile.
+            unsafe {
+                let b = load_row::<S, NV, TAIL>(s, rhs.wrapping_add($ahead * rhs_row), last);
+                for (rows, group) in $acc.chunks_mut(GROUP).zip(groups) {
+                    for (i, acc) in rows.iter_mut().enumerate() {
+                        let a = s.splat(*group.add(i * lhs_row + $ahead * lhs_col));
+                        for (acc, b) in acc.iter_mut().zip(b) {
+                            *acc = s.mul_add(a, b, *acc);
+                        }
+                    }
+                }
+            }
+        };
+    }
+    macro_rules! advance {
+        ($by:expr) => {
+            for group in &mut groups {
+                *group = group.wrapping_add($by * lhs_col);
+                if LHS == ALONG {
+                    *group = s.opaque(*group);
+                }
+            }
+            rhs = rhs.wrapping_add($by * rhs_row);
+        };
+    }
+    if STORE != ANY && CHAINS == ONE {
+        while left >= UNROLL {
+            step!(chains[0], 0);
+            step!(chains[0], 1);
+            step!(chains[0], 2);
+            step!(chains[0], 3);
+            advance!(UNROLL);
+            left -= UNROLL;
+        }
+    }
     // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
     macro_rules! run_until {
         ($rest:expr) => {
             while left > $rest {
                 for (chain, acc) in chains.iter_mut().enumerate() {
                     if chain < left {
-                        // SAFETY: row p of B and column p of A, p = k - left + chain < k, are in the
-                        // strip.
-                        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs, last) };
-                        if CHAINS == SPLIT && k >= PREFETCH_K {
+                        if CHAINS == SPLIT && STORE == ANY && k >= PREFETCH_K {
                             prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
                         }
-                        for (i, acc) in acc.iter_mut().enumerate() {
-                            // SAFETY: as above; i < MR.
-                            let a = unsafe { *groups[i / GROUP].add((i % GROUP) * lhs_row) };
-                            let a = s.splat(a);
-                            for (acc, b) in acc.iter_mut().zip(b) {
-                                *acc = s.mul_add(a, b, *acc);
-                            }
-                        }
-                        for group in &mut groups {
-                            *group = group.wrapping_add(lhs_col);
-                        }
-                        rhs = rhs.wrapping_add(rhs_row);
+                        step!(acc, 0);
+                        advance!(1);
                     }
                 }
                 left = left.saturating_sub(CHAINS);
             }
         };
     }
-    if k >= PREFETCH_K {
+    if STORE == ANY && k >= PREFETCH_K {
         run_until!(PREFETCH_LEFT);
         prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
     }
@@ -389,7 +503,7 @@ unsafe fn accumulate<
 /// # Safety
 /// As for [`Tiles`]; `out` and `bias` are at a tile of the strip.
 #[inline(always)]
-unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
+unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool, const STORE: usize>(
     s: S,
     sums: &[[S::F32; NV]; MR],
     out: *mut f32,
@@ -398,11 +512,12 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
 ) {
     let Strip { out_row, last, ref finish, .. } = *strip;
     let Finish { alpha, beta, floor, store } = *finish;
+    let store = if STORE == ANY { store as usize } else { STORE };
     let row = |i: usize| out.wrapping_add(i * out_row);
     // Passes over all sums instead of one over the rows: short loops are unrolled, so that the sums
     // stay in registers.
     let mut sums = *sums;
-    if matches!(store, Store::General | Store::GeneralGate) {
+    if store >= Store::General as usize {
         let alpha = s.splat(alpha);
         if beta == 0.0 {
             for x in sums.as_flattened_mut() {
@@ -419,7 +534,7 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
             }
         }
     }
-    if matches!(store, Store::Layer | Store::General | Store::GeneralGate) {
+    if store >= Store::Layer as usize {
         // x + (-0) is x for every x: the neutral bias.
         let mut biases = [s.splat(-0.0); NV];
         if !bias.is_null() {
@@ -433,7 +548,7 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
             }
         }
     }
-    if matches!(store, Store::Gate | Store::GeneralGate) {
+    if store == Store::Gate as usize || store == Store::GeneralGate as usize {
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: row i of a tile of the strip.
             let outputs = unsafe { load_row::<S, NV, TAIL>(s, row(i), last) };
@@ -442,9 +557,13 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
             }
         }
     }
-    for (i, sums) in sums.iter().enumerate() {
-        // SAFETY: row i of a tile of the strip.
-        unsafe { store_row::<S, NV, TAIL>(s, sums, row(i), last) };
+    let mut first = out;
+    for group in sums.chunks(GROUP) {
+        for (i, sums) in group.iter().enumerate() {
+            // SAFETY: `first` is at the first row of the group.
+            unsafe { store_row::<S, NV, TAIL>(s, sums, first.wrapping_add(i * out_row), last) };
+        }
+        first = s.opaque(first.wrapping_add(GROUP * out_row)).cast_mut();
     }
 }
 

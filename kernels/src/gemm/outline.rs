@@ -33,17 +33,15 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// What `gemm_part` computes, for operands with these layouts.
+    /// `Ok` if operands with these layouts make the product `gemm_part` is asked for.
     #[inline(always)]
-    pub(super) fn new(
+    pub(super) fn check(
         plan: Plan,
-        alpha: f32,
         lhs: Layout,
         rhs: Layout,
-        beta: f32,
         c: Layout,
         epilogue: EpilogueKind,
-    ) -> Result<Self, Error> {
+    ) -> Result<(), Error> {
         let ((m, n), k) = (c.shape(), lhs.cols());
         check_shape("lhs", lhs.shape(), (m, k))?;
         check_shape("rhs", rhs.shape(), (k, n))?;
@@ -57,20 +55,40 @@ impl Outline {
         if k != plan.k {
             return Err(Error::Length { what: "columns of lhs", expected: plan.k, found: k });
         }
+        match epilogue {
+            EpilogueKind::None | EpilogueKind::Bias => Ok(()),
+            EpilogueKind::Derivative(activation, saved) => {
+                activation.check()?;
+                check_shape("saved", saved.shape(), (m, n))
+            }
+            EpilogueKind::DerivativeInPlace(_) if k > IN_PLACE_K => {
+                let what = "columns of lhs for a derivative in place (at most)";
+                Err(Error::Length { what, expected: IN_PLACE_K, found: k })
+            }
+            EpilogueKind::BiasActivation(activation)
+            | EpilogueKind::DerivativeInPlace(activation) => activation.check(),
+        }
+    }
+
+    /// The outline of a product that has passed [`Outline::check`]. Apart from it, as a `Result` would
+    /// take the outline through memory.
+    #[inline(always)]
+    pub(super) fn new(
+        plan: Plan,
+        alpha: f32,
+        lhs: Layout,
+        rhs: Layout,
+        beta: f32,
+        c: Layout,
+        epilogue: EpilogueKind,
+    ) -> Self {
+        let ((m, n), k) = (c.shape(), lhs.cols());
         let out = strides(c);
         let mut floor = f32::NEG_INFINITY;
         let (mut biased, mut in_place) = (false, false);
         let (mut pass, mut after, mut saved) = (Pass::None, Activation::Identity, out);
         match epilogue {
-            EpilogueKind::None => {}
             EpilogueKind::Bias => biased = true,
-            EpilogueKind::BiasActivation(activation)
-            | EpilogueKind::Derivative(activation, _)
-            | EpilogueKind::DerivativeInPlace(activation)
-                if activation.check().is_err() =>
-            {
-                activation.check()?;
-            }
             EpilogueKind::BiasActivation(activation) => {
                 biased = true;
                 match activation {
@@ -79,23 +97,17 @@ impl Outline {
                     _ => (pass, after) = (Pass::Forward, activation),
                 }
             }
+            EpilogueKind::None
+            | EpilogueKind::Derivative(Activation::Identity, _)
+            | EpilogueKind::DerivativeInPlace(Activation::Identity) => {}
             EpilogueKind::Derivative(activation, layout) => {
-                check_shape("saved", layout.shape(), (m, n))?;
-                if activation != Activation::Identity {
-                    (pass, after, saved) = (Pass::Backward, activation, strides(layout));
-                }
+                (pass, after, saved) = (Pass::Backward, activation, strides(layout));
             }
             EpilogueKind::DerivativeInPlace(activation) => {
-                if k > IN_PLACE_K {
-                    let what = "columns of lhs for a derivative in place (at most)";
-                    return Err(Error::Length { what, expected: IN_PLACE_K, found: k });
-                }
-                if activation != Activation::Identity {
-                    (pass, after, in_place) = (Pass::Backward, activation, true);
-                }
+                (pass, after, in_place) = (Pass::Backward, activation, true);
             }
         }
-        Ok(Self {
+        Self {
             m,
             n,
             k: if alpha == 0.0 { 0 } else { k },
@@ -111,7 +123,7 @@ impl Outline {
             activation: after,
             in_place,
             scratch_len: blocking::scratch_len(m, n, k, rhs.col_stride() == 1),
-        })
+        }
     }
 
     /// f32 of scratch that the product needs.

@@ -50,6 +50,8 @@ pub struct Prepared {
 enum Code {
     /// One strip is all.
     Strip(StripFn, Strip),
+    /// Two strips, the second so many elements of A and of C after the first.
+    Strips([(StripFn, Strip); 2], usize, usize),
     /// Whatever the outline asks for.
     Product(Pointer<Outline>),
 }
@@ -71,7 +73,8 @@ impl Prepared {
         epilogue: EpilogueKind,
     ) -> Result<Self, Error> {
         let plan = Plan::new(c.rows(), c.cols(), lhs.cols());
-        let outline = Outline::new(plan, alpha, lhs, rhs, beta, c, epilogue)?;
+        Outline::check(plan, lhs, rhs, c, epilogue)?;
+        let outline = Outline::new(plan, alpha, lhs, rhs, beta, c, epilogue);
         let operand_len = match epilogue {
             EpilogueKind::Bias | EpilogueKind::BiasActivation(_) => c.cols(),
             EpilogueKind::Derivative(_, saved) => saved.check()?,
@@ -137,6 +140,12 @@ impl Prepared {
                     let bias = if self.outline.is_biased() { operand } else { core::ptr::null() };
                     function(strip, lhs, rhs, c, bias, scratch);
                 }
+                Code::Strips([ref first, ref second], lhs_offset, out_offset) => {
+                    let bias = if self.outline.is_biased() { operand } else { core::ptr::null() };
+                    first.0(&first.1, lhs, rhs, c, bias, scratch);
+                    let (lhs, c) = (lhs.wrapping_add(lhs_offset), c.wrapping_add(out_offset));
+                    second.0(&second.1, lhs, rhs, c, bias, scratch);
+                }
                 Code::Product(function) => function(&self.outline, lhs, rhs, c, operand, scratch),
             }
         }
@@ -165,9 +174,13 @@ fn code<S: Simd>(s: S, outline: &Outline) -> Code {
     let problem = outline.problem(at, at, out, at, out);
     if S::LANES > 1
         && !outline.is_empty()
-        && let Some((function, strip)) = blocking::single_strip(s, &problem, outline.order())
+        && let Some(strips) = blocking::strips(s, &problem, outline.order())
     {
-        Code::Strip(function, strip)
+        let (lhs_offset, out_offset) = (strips.lhs_offset, strips.out_offset);
+        match strips.second {
+            Some(second) => Code::Strips([strips.first, second], lhs_offset, out_offset),
+            None => Code::Strip(strips.first.0, strips.first.1),
+        }
     } else {
         Code::Product(s.pointer::<Outline>())
     }

@@ -232,6 +232,19 @@ impl Simd for Avx2Fma {
         // A prefetch of an address that is not mapped does nothing.
         proven!(_mm_prefetch::<_MM_HINT_T0>(ptr.cast()));
     }
+    #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "the pointer is not followed")]
+    fn opaque(self, mut ptr: *const f32) -> *const f32 {
+        // SAFETY: there is no instruction in it; the pointer comes out of the register it went into.
+        unsafe {
+            core::arch::asm!(
+                "/* {0} */",
+                inout(reg) ptr,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        ptr
+    }
 
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
