@@ -444,6 +444,12 @@ impl<'a> Mlp<'a> {
                 parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, Epilogue::None, scratch)?;
             }
             match of {
+                _ if rows == 1 => {
+                    // A sum begins with zero, which turns -0 into 0.
+                    for (sum, delta) in grad_biases.iter_mut().zip(delta) {
+                        *sum = *delta + 0.0;
+                    }
+                }
                 _ if delta.len() > SMALL_DELTA => {
                     let dz = MatRef::new(delta, rows, units)?;
                     parallel::column_sums(executor, dz, grad_biases)?;

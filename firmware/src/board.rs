@@ -70,8 +70,11 @@ impl Print for f32 {
         let scaled = (self.abs() * 10_000.0 + 0.5) as u32;
         (scaled / 10_000).print();
         ".".print();
-        for power in [1000, 100, 10, 1] {
-            (scaled / power % 10).print();
+        let mut rest = scaled % 10_000;
+        for _ in 0..4 {
+            rest *= 10;
+            (rest / 10_000).print();
+            rest %= 10_000;
         }
     }
 }

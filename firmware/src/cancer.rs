@@ -96,6 +96,18 @@ pub fn predict(
 pub const BATCH: usize = 32;
 pub const WORKSPACE: usize = NETWORK.workspace_len(BATCH, 1);
 
+/// The rows, [`BATCH`] at a time. (`chunks` has a division that could panic, for all the compiler knows.)
+fn batches_of<'a>(
+    mut features: &'a [f32],
+    mut targets: &'a [f32],
+) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
+    core::iter::from_fn(move || {
+        let rows = targets.len().min(BATCH);
+        let targets = targets.split_off(..rows).filter(|targets| !targets.is_empty())?;
+        Some((features.split_off(..rows * INPUTS)?, targets))
+    })
+}
+
 /// Trains for `epochs` epochs in the order of the rows, telling the mean loss of each, and returns
 /// the share of the test rows that is classified right.
 pub fn train(
@@ -106,18 +118,16 @@ pub fn train(
     trainer.init(42)?;
     for epoch in 0..epochs {
         let (mut sum, mut batches) = (0.0, 0.0);
-        let features = data::TRAIN_FEATURES.chunks(BATCH * INPUTS);
-        for (features, targets) in features.zip(data::TRAIN_TARGETS.chunks(BATCH)) {
+        for (features, targets) in batches_of(&data::TRAIN_FEATURES, &data::TRAIN_TARGETS) {
             sum += trainer.step(features, targets)?;
             batches += 1.0;
         }
         tell(epoch, sum / batches);
     }
     let mut right = 0.0;
-    let features = data::TEST_FEATURES.chunks(BATCH * INPUTS);
-    for (features, targets) in features.zip(data::TEST_TARGETS.chunks(BATCH)) {
+    for (features, targets) in batches_of(&data::TEST_FEATURES, &data::TEST_TARGETS) {
         let mut out = [0.0; BATCH];
-        let (out, _) = out.split_at_mut(targets.len());
+        let out = out.get_mut(..targets.len()).unwrap_or_default();
         predict(&trainer.params, features, out, &mut trainer.workspace)?;
         for (out, target) in out.iter().zip(targets) {
             right += f32::from((*out > 0.5) == (*target > 0.5));
@@ -134,8 +144,18 @@ pub fn rows(count: usize) -> (&'static [f32], &'static [f32]) {
 }
 
 /// FNV-1a over the bits, to compare two machines by.
-#[must_use]
-pub fn hash(values: &[f32]) -> u32 {
-    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    values.iter().flat_map(|x| x.to_bits().to_le_bytes()).fold(0x811c_9dc5, step)
+pub struct Fnv(pub u32);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0x811c_9dc5)
+    }
+}
+
+impl Fnv {
+    pub fn add(&mut self, values: &[f32]) {
+        for byte in values.iter().flat_map(|x| x.to_bits().to_le_bytes()) {
+            self.0 = (self.0 ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+    }
 }

@@ -3,4 +3,5 @@
 
 pub mod board;
 pub mod cancer;
+pub mod kernels;
 pub mod xor;

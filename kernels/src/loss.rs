@@ -218,7 +218,7 @@ fn run<S: Simd>(
 ) -> Result<f32, Error> {
     check_len("columns (at least)", cols.min(1), 1)?;
     check_len("rows (at least)", outputs.len().min(1), 1)?;
-    let rows = outputs.len() / cols;
+    let rows = outputs.len().checked_div(cols).unwrap_or(0);
     // `rows * cols` is the length rounded down to whole rows.
     check_len("outputs in whole rows", outputs.len(), rows * cols)?;
     if let Some(sample) = weights.sample {

@@ -57,6 +57,7 @@ pub use portable::Portable;
     not(slimfit_scalar)
 )))]
 pub use scalar::Scalar as Portable;
+pub(crate) use scalar::{Tile, machine};
 
 /// Length of a [`Simd::Block`]: the number of virtual lanes of every reduction.
 pub const BLOCK: usize = 16;

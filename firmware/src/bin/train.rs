@@ -1,7 +1,7 @@
 //! Trains the recipe's network and XOR; ends with 0 if both have learned what they should.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use slimfit_firmware::{cancer, line, xor};
+use slimfit_firmware::{cancer, kernels, line, xor};
 
 slimfit_firmware::program!(train);
 
@@ -14,8 +14,14 @@ fn train() -> bool {
         cancer::train(trainer, 20, |epoch, loss| line!("cancer: epoch ", epoch, " loss ", loss));
     let Ok(accuracy) = accuracy else { return false };
     line!("cancer: accuracy ", accuracy);
-    line!("cancer: hash of the parameters ", cancer::hash(&trainer.params));
+    let mut hash = cancer::Fnv::default();
+    hash.add(&trainer.params);
+    line!("cancer: hash of the parameters ", hash.0);
     let Ok((loss, right)) = xor::train(300) else { return false };
     line!("xor: loss ", loss, " right ", right, " of 4");
+    let (Ok(products), Ok(updates)) = (kernels::products(), kernels::updates()) else {
+        return false;
+    };
+    line!("hash of products ", products, " and of updates ", updates);
     accuracy > 0.95 && right == 4
 }

@@ -1,38 +1,24 @@
 //! The product where a register holds one number: no strides to avoid, no lanes to fill, so nothing
 //! is packed or staged, and no scratch is needed.
 //!
-//! A tile is 4 x 4: sixteen sums and eight operands in the 32 registers of an FPU. The k products
-//! of an element are added in the same order as at the other levels. Flash is dear: there is a tile
-//! for each of the three layouts that a layer's passes have (A and B along k or across it), one row
-//! of four for batches of one, and one element for all the rest. Where C is not read a tile may
-//! overlap the one before, which then computes the same numbers twice; so a ragged edge needs no
-//! tile of its own.
+//! A tile is 4 x 4, or a row of 4 where the plan asks for four chains: [`machine`] has their loops.
+//! The k products of an element are added in the same order as at the other levels. At a ragged edge
+//! a tile begins before it, and some of its sums are not used; what is smaller than a tile, or has
+//! strides for which the machine has no loop, is computed element by element. Flash is dear: what
+//! the sums become is computed in one place for all of them.
+
+use core::mem::MaybeUninit;
 
 use super::Order;
 use super::blocking::Problem;
 use super::epilogue::{After, Pass};
-use super::microkernel::{Finish, SPLIT};
+use super::microkernel::{Finish, SPLIT, Store};
 use super::packing::Source;
-use crate::activation::{Activation, Elementwise, Relu, with_elementwise};
-use crate::simd::{BLOCK, Kernel, Simd};
+use crate::activation::{Activation, Elementwise, with_elementwise};
+use crate::simd::{BLOCK, Kernel, Simd, Tile, machine};
 
 /// Rows and columns of a tile.
 const TILE: usize = 4;
-
-/// How the operands of a tile lie in memory.
-/// Along k: the next p is the next number.
-const ALONG: u8 = 0;
-/// Across: the next row of A, or column of B, is the next number.
-const ACROSS: u8 = 1;
-/// With any strides.
-const ANY: u8 = 2;
-
-/// What a tile can do by itself with its sums, besides storing them. Nothing.
-const NONE: u8 = 0;
-/// Bias and floor: the forward pass.
-const BIAS: u8 = 1;
-/// The derivative of relu: the backward pass.
-const GATE: u8 = 2;
 
 /// A [`Problem`] of any order, k = 0 included.
 pub(super) struct Product(pub(super) Problem, pub(super) Order);
@@ -42,338 +28,295 @@ impl Kernel for Product {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `super::product_in` alone, which vouches for the problem.
-        unsafe { run(s, &self.0, self.1) }
+        let Self(problem, order) = &self;
+        let Problem { k, kc, lhs, rhs, bias, ref finish, .. } = *problem;
+        if kc >= k || *order == Order::Lanes {
+            // SAFETY: made by `super::product_in` alone, which vouches for the problem.
+            unsafe { block(s, problem, *order) };
+            return;
+        }
+        let Finish { alpha, beta, floor, .. } = *finish;
+        let mut part = *problem;
+        let mut p = 0;
+        while p < k {
+            part.k = kc.min(k - p);
+            (part.lhs, part.rhs) = (lhs.at(0, p), rhs.at(p, 0));
+            let beta = if p == 0 { beta } else { 1.0 };
+            p += part.k;
+            if p == k {
+                (part.bias, part.after) = (bias, problem.after);
+                part.finish = Finish::new(alpha, beta, !bias.is_null(), floor);
+            } else {
+                (part.bias, part.after) = (core::ptr::null(), After::NONE);
+                part.finish = Finish::new(alpha, beta, false, f32::NEG_INFINITY);
+            }
+            // SAFETY: as above, and the block lies in the matrices.
+            unsafe { block(s, &part, *order) };
+        }
     }
 }
 
-/// # Safety
-/// As for [`super::blocking::run`], without scratch; k may be zero.
-#[inline(always)]
-unsafe fn run<S: Simd>(s: S, problem: &Problem, order: Order) {
-    let Problem { m, k, kc, lhs, rhs, .. } = *problem;
-    if order == Order::Lanes && k > 0 {
-        for row in 0..m {
-            // SAFETY: row < m, and C has one column.
-            unsafe {
-                let sums = [value(s, dot(s, lhs.at(row, 0), rhs, k))];
-                s.call(Store { problem, sums: &sums, cols: 1, row, column: 0 });
-            }
-        }
-        return;
-    }
-    let mut p = 0;
-    loop {
-        let block = kc.min(k - p);
-        let last = p + block == k;
-        let beta = if p == 0 { problem.finish.beta } else { 1.0 };
-        let finish = Finish { beta, ..problem.finish };
-        let mut part =
-            Problem { k: block, lhs: lhs.at(0, p), rhs: rhs.at(p, 0), finish, ..*problem };
-        if !last {
-            part.bias = core::ptr::null();
-            part.finish = Finish { floor: f32::NEG_INFINITY, ..finish };
-            part.after = After::NONE;
-        }
-        // SAFETY: the block lies in the matrices.
-        unsafe { tiles(s, &part) };
-        if last {
-            break;
-        }
-        p += block;
-    }
+/// What the sums of a product become.
+#[derive(Clone, Copy, PartialEq)]
+enum Last {
+    /// They are C.
+    Plain,
+    /// Bias and floor: the forward pass of a layer.
+    Layer,
+    /// The derivative of relu: the backward pass.
+    Gate,
+    /// Whatever [`Finish`] and [`After`] say.
+    Any,
 }
 
 /// One block of k.
 ///
 /// # Safety
-/// As for [`run`].
+/// As for [`super::blocking::run`], without scratch; k may be zero.
 #[inline(always)]
-unsafe fn tiles<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, n, k, split, lhs, rhs, finish, in_place, after, .. } = *problem;
-    // An overlapping tile must not read what it has written.
-    let reads = finish.beta != 0.0 || in_place;
-    let whole = |len: usize| len >= TILE && (!reads || len.is_multiple_of(TILE));
-    let square = !split && k > 0 && whole(m) && whole(n);
-    let row = split && k > 0 && whole(n);
-    // Both ways if k is one; then the pass of the layer decides.
-    let backward = after.pass == Pass::Backward;
-    let (rhs_across, rhs_along) = (rhs.col == 1 && !(backward && rhs.row == 1), rhs.row == 1);
-    // SAFETY: the tiles lie in C, A and B lie as they are told to, and each tile has its order.
-    unsafe {
-        if square && lhs.col == 1 && rhs_across {
-            cover::<S, TILE, TILE, ALONG, ACROSS, 1, BIAS>(s, problem);
-        } else if square && lhs.row == 1 && rhs_across {
-            cover::<S, TILE, TILE, ACROSS, ACROSS, 1, NONE>(s, problem);
-        } else if square && lhs.col == 1 && rhs_along {
-            cover::<S, TILE, TILE, ALONG, ALONG, 1, GATE>(s, problem);
-        } else if row && rhs_across {
-            cover::<S, 1, TILE, ANY, ACROSS, SPLIT, BIAS>(s, problem);
-        } else if row && rhs_along {
-            cover::<S, 1, TILE, ANY, ALONG, SPLIT, GATE>(s, problem);
-        } else if split {
-            cover::<S, 1, 1, ANY, ANY, SPLIT, NONE>(s, problem);
-        } else {
-            cover::<S, 1, 1, ANY, ANY, 1, NONE>(s, problem);
+unsafe fn block<S: Simd>(s: S, problem: &Problem, order: Order) {
+    let Problem { m, n, k, lhs, rhs, bias, out, out_row, out_col, finish, after, .. } = *problem;
+    let last = match (finish.store, after.pass) {
+        _ if k == 0 || out_col != 1 => Last::Any,
+        (Store::Plain, Pass::None) => Last::Plain,
+        (Store::Layer, Pass::None) if !bias.is_null() => Last::Layer,
+        (Store::Plain, _) if after.is_relu_backward() && after.saved.col == 1 => Last::Gate,
+        _ => Last::Any,
+    };
+    let split = order == Order::Split;
+    // Rows of a tile, and tiles side by side that are computed together.
+    let (height, most) = match (split, last) {
+        (true, Last::Plain) => (1, usize::MAX),
+        (true, _) => (1, TILE),
+        (false, _) => (TILE, 1),
+    };
+    let whole = k > 0 && order != Order::Lanes && m >= height && n >= TILE;
+    let mut sums = MaybeUninit::<[f32; TILE * TILE]>::uninit();
+    let sums = sums.as_mut_ptr().cast::<f32>();
+    let mut tile = Tile {
+        a: lhs.ptr,
+        a_row: lhs.row,
+        a_col: lhs.col,
+        b: rhs.ptr,
+        b_row: rhs.row,
+        b_col: rhs.col,
+        k,
+        out: sums,
+        out_row: TILE,
+    };
+    let mut row = 0;
+    if last == Last::Plain {
+        (tile.out, tile.out_row) = (out, out_row);
+        // SAFETY: the tiles lie in C, A and B.
+        if whole
+            && !split
+            && n.is_multiple_of(TILE)
+            && unsafe { machine::grid(&tile, m / TILE, n / TILE) }
+        {
+            row = m / TILE * TILE;
         }
+    }
+    while row < m {
+        if !(whole && s.call(Strip { problem, last, split, most, tile: &mut tile, row })) {
+            s.call(Elements { problem, last, order, row, rows: height.min(m - row) });
+        }
+        row += height;
     }
 }
 
-/// Computes C by tiles of one shape. What they become is computed in registers where it is their
-/// sums alone, or what `FINISH` says, else by [`Store`].
-///
-/// # Safety
-/// As for [`run`]; m and n are multiples of R and V, or at least R and V with C not read; A and B
-/// lie as `A` and `B` say.
-#[inline(always)]
-unsafe fn cover<
-    S: Simd,
-    const R: usize,
-    const V: usize,
-    const A: u8,
-    const B: u8,
-    const CHAINS: usize,
-    const FINISH: u8,
->(
-    s: S,
-    problem: &Problem,
-) {
-    let Problem { m, n, k, lhs, rhs, bias, out, out_row, out_col, ref finish, after, .. } =
-        *problem;
-    let sums_alone = k > 0 && out_col == 1 && finish.alpha == 1.0 && finish.beta == 0.0;
-    let unbound = bias.is_null() && finish.floor == f32::NEG_INFINITY;
-    let none = sums_alone && after.pass == Pass::None;
-    let (plain, biased) = (none && unbound, none && !bias.is_null());
-    let gate = sums_alone && unbound && after.is_relu_backward();
-    for row in (0..m).step_by(R) {
-        let row = row.min(m - R);
-        for column in (0..n).step_by(V) {
-            let column = column.min(n - V);
-            let out = |i, j| out.wrapping_add((row + i) * out_row + column + j);
-            // SAFETY: the rows up to row + R and the columns up to column + V exist.
+/// The rows of C from `row` on that a tile has, by tiles. Says whether it did so.
+struct Strip<'a> {
+    problem: &'a Problem,
+    last: Last,
+    split: bool,
+    most: usize,
+    /// Where the sums go, unless they are C.
+    tile: &'a mut Tile,
+    row: usize,
+}
+
+impl Kernel for Strip<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        let Self { problem, last, split, most, tile, row } = self;
+        let Problem { m, n, lhs, rhs, bias, out, out_row, ref finish, after, .. } = *problem;
+        let height = if split { 1 } else { TILE };
+        let top = row.min(m - height);
+        let sums = tile.out;
+        tile.a = lhs.at(top, 0).ptr;
+        let mut column = 0;
+        while column < n {
+            let tiles = most.min((n - column) / TILE);
+            // What is narrower than a tile ends one that begins before it.
+            let left = if tiles == 0 { n - TILE } else { column };
+            tile.b = rhs.at(0, left).ptr;
+            if last == Last::Plain {
+                // C is not read: where tiles overlap, its elements are written twice.
+                tile.out = out.wrapping_add(top * out_row + left);
+            }
+            // SAFETY: the rows from `top` and the columns from `left` on exist; the sums are written
+            // before they are read, as many as a tile has; what follows on them is as it is told.
             unsafe {
-                let (lhs, rhs) = (lhs.at(row, 0), rhs.at(0, column));
-                let sums = accumulate::<S, R, V, A, B, CHAINS>(s, lhs, rhs, k);
-                if plain {
-                    for (i, sums) in sums.iter().enumerate() {
-                        for (j, sum) in sums.iter().enumerate() {
-                            s.store_ptr(*sum, out(i, j));
-                        }
-                    }
-                } else if FINISH == BIAS && biased {
-                    let bias = bias.wrapping_add(column);
-                    let bias = next::<S, V, ACROSS>(s, &mut [bias; V], 0);
-                    for (i, sums) in sums.iter().enumerate() {
-                        for (j, (sum, bias)) in sums.iter().zip(bias).enumerate() {
-                            let x = s.max(s.splat(finish.floor), s.add(*sum, bias));
-                            s.store_ptr(x, out(i, j));
-                        }
-                    }
-                } else if FINISH == GATE && gate {
-                    for (i, sums) in sums.iter().enumerate() {
-                        for (j, sum) in sums.iter().enumerate() {
-                            let saved = s.load_ptr(after.saved.at(row + i, column + j).ptr);
-                            s.store_ptr(s.mul(*sum, Relu.derivative(s, saved)), out(i, j));
-                        }
-                    }
+                let done = if split {
+                    machine::row(tile, tiles.max(1))
                 } else {
-                    let sums = sums.map(|row| row.map(|sum| value(s, sum)));
-                    s.call(Store { problem, sums: sums.as_flattened(), cols: V, row, column });
+                    machine::square(tile) || machine::grid(tile, 1, 1)
+                };
+                if !done {
+                    return false;
+                }
+                let corner = out.wrapping_add(row * out_row + column);
+                let saved = after.saved.at(row, column);
+                let first = sums.wrapping_add((row - top) * TILE + column - left);
+                // The tiles side by side of one row are like the rows of one.
+                let (rows, bias_row, saved_row, out_row) = if split {
+                    (tiles, TILE, TILE, TILE)
+                } else {
+                    (height.min(m - row), 0, saved.row, out_row)
+                };
+                let to = (corner, out_row);
+                if last == Last::Plain {
+                } else if tiles > 0 && last == Last::Layer {
+                    let bias = (bias.wrapping_add(column), bias_row);
+                    machine::layer(first, rows, bias, finish.floor, to);
+                } else if tiles > 0 && last == Last::Gate {
+                    machine::gate(first, rows, (saved.ptr, saved_row), to);
+                } else {
+                    for i in 0..height.min(m - row) {
+                        for j in 0..if tiles == 0 { n - column } else { tiles * TILE } {
+                            let sum = *first.wrapping_add(i * TILE + j);
+                            s.call(Element { problem, sum, row: row + i, column: column + j });
+                        }
+                    }
+                }
+            }
+            column += if tiles == 0 { TILE } else { tiles * TILE };
+        }
+        true
+    }
+}
+
+/// Some rows of C, element by element.
+struct Elements<'a> {
+    problem: &'a Problem,
+    last: Last,
+    order: Order,
+    row: usize,
+    rows: usize,
+}
+
+impl Kernel for Elements<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { problem, last, order, row, rows } = self;
+        let Problem { n, k, lhs, rhs, out, out_row, .. } = *problem;
+        for row in row..row + rows {
+            for column in 0..n {
+                // SAFETY: these are elements of C.
+                unsafe {
+                    let sum = element(lhs.at(row, 0), rhs.at(0, column), k, order);
+                    if last == Last::Plain {
+                        *out.wrapping_add(row * out_row + column) = sum;
+                    } else {
+                        s.call(Element { problem, sum, row, column });
+                    }
                 }
             }
         }
     }
 }
 
-/// The sums of one tile.
-///
-/// # Safety
-/// `R` x `k` elements at `lhs` and `k` x `V` at `rhs` are valid for reading, and lie as `A` and
-/// `B` say.
-#[inline(always)]
-unsafe fn accumulate<
-    S: Simd,
-    const R: usize,
-    const V: usize,
-    const A: u8,
-    const B: u8,
-    const CHAINS: usize,
->(
-    s: S,
-    lhs: Source,
-    rhs: Source,
-    k: usize,
-) -> [[S::F32; V]; R] {
-    let mut operands = Operands::<R, V, A, B> {
-        lhs: core::array::from_fn(|i| lhs.at(i, 0).ptr),
-        rhs: core::array::from_fn(|j| rhs.at(0, j).ptr),
-        lhs_step: lhs.col,
-        rhs_step: rhs.row,
-    };
-    let mut chains = [[[s.splat(0.0); V]; R]; CHAINS];
-    let mut left = k;
-    while left >= CHAINS {
-        for sums in &mut chains {
-            // SAFETY: `left` steps are left.
-            unsafe { operands.add_products(s, sums) };
-        }
-        left -= CHAINS;
-    }
-    for (chain, sums) in chains.iter_mut().enumerate() {
-        if chain < left {
-            // SAFETY: as above.
-            unsafe { operands.add_products(s, sums) };
-        }
-    }
-    let mut sums = chains[0];
-    if CHAINS == SPLIT {
-        for (i, row) in sums.iter_mut().enumerate() {
-            for (j, sum) in row.iter_mut().enumerate() {
-                let [first, second, third, fourth] =
-                    [0, 1, 2, 3].map(|chain: usize| chains[chain % CHAINS][i][j]);
-                *sum = s.add(s.add(first, second), s.add(third, fourth));
-            }
-        }
-    }
-    sums
-}
-
-/// Where the next products of a tile stand.
-struct Operands<const R: usize, const V: usize, const A: u8, const B: u8> {
-    lhs: [*const f32; R],
-    rhs: [*const f32; V],
-    lhs_step: usize,
-    rhs_step: usize,
-}
-
-impl<const R: usize, const V: usize, const A: u8, const B: u8> Operands<R, V, A, B> {
-    /// Adds the products of one step of k, and goes on to the next.
-    ///
-    /// # Safety
-    /// The step exists.
-    #[inline(always)]
-    unsafe fn add_products<S: Simd>(&mut self, s: S, sums: &mut [[S::F32; V]; R]) {
-        // SAFETY: the caller vouches for the step.
-        let (a, b) = unsafe {
-            (
-                next::<S, R, A>(s, &mut self.lhs, self.lhs_step),
-                next::<S, V, B>(s, &mut self.rhs, self.rhs_step),
-            )
-        };
-        for (sums, a) in sums.iter_mut().zip(a) {
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = s.mul_add(a, b, *sum);
-            }
-        }
-    }
-}
-
-/// Loads `N` numbers, and moves the pointers to the next.
-///
-/// # Safety
-/// They are valid for reading.
-#[inline(always)]
-unsafe fn next<S: Simd, const N: usize, const LAYOUT: u8>(
-    s: S,
-    pointers: &mut [*const f32; N],
-    step: usize,
-) -> [S::F32; N] {
-    let mut numbers = [s.splat(0.0); N];
-    if LAYOUT == ACROSS {
-        for (i, number) in numbers.iter_mut().enumerate() {
-            // SAFETY: the numbers stand side by side, by the caller's word.
-            *number = unsafe { s.load_ptr(pointers[0].wrapping_add(i)) };
-        }
-        pointers[0] = pointers[0].wrapping_add(step);
-    } else {
-        for (number, pointer) in numbers.iter_mut().zip(pointers) {
-            // SAFETY: by the caller's word.
-            *number = unsafe { s.load_ptr(*pointer) };
-            *pointer = pointer.wrapping_add(if LAYOUT == ALONG { 1 } else { step });
-        }
-    }
-    numbers
-}
-
-/// The sum of one element by sixteen virtual lanes; k > 0.
+/// The sum of one element.
 ///
 /// # Safety
 /// `k` elements of the row at `lhs` and of the column at `rhs` are valid for reading.
 #[inline(always)]
-unsafe fn dot<S: Simd>(s: S, lhs: Source, rhs: Source, k: usize) -> S::F32 {
-    let zero = s.splat(0.0);
-    let mut operands = Operands::<1, 1, ANY, ANY> {
-        lhs: [lhs.ptr],
-        rhs: [rhs.ptr],
-        lhs_step: lhs.col,
-        rhs_step: rhs.row,
+unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
+    if k == 1 {
+        // SAFETY: there is one.
+        let product = unsafe { machine::mul_add(*lhs.ptr, *rhs.ptr, 0.0) };
+        return if order == Order::Chain { product } else { product + 0.0 };
+    }
+    let (all, lanes) = match order {
+        Order::Chain => (1, 1),
+        Order::Split => (SPLIT, SPLIT),
+        // Those that have no product are zero, of which this saves adding some.
+        Order::Lanes => (BLOCK, BLOCK.min(k.next_power_of_two())),
     };
-    let mut lanes = [[[zero]]; BLOCK];
-    let mut left = k;
-    while left >= BLOCK {
-        for lane in &mut lanes {
-            // SAFETY: `left` steps are left.
-            unsafe { operands.add_products(s, lane) };
+    let mut sums = MaybeUninit::<[f32; BLOCK]>::uninit();
+    let sums = sums.as_mut_ptr().cast::<f32>();
+    let (mut a, mut b) = (lhs.ptr, rhs.ptr);
+    // SAFETY: all the lanes are written before they are read; p < k.
+    unsafe {
+        let mut left = k;
+        let mut step = |lane: usize, before: f32| {
+            *sums.wrapping_add(lane) = machine::mul_add(*a, *b, before);
+            (a, b) = (a.wrapping_add(lhs.col), b.wrapping_add(rhs.row));
+        };
+        let now = left.min(all);
+        for lane in 0..now {
+            step(lane, 0.0);
         }
-        left -= BLOCK;
-    }
-    if left > 0 {
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            if l < left {
-                // SAFETY: as above.
-                unsafe { operands.add_products(s, lane) };
-            } else {
-                // As where missing lanes are zero: this turns -0 into 0.
-                *lane = [[s.add(lane[0][0], zero)]];
+        for lane in now..lanes {
+            *sums.wrapping_add(lane) = 0.0;
+        }
+        left -= now;
+        while left > 0 {
+            let now = left.min(all);
+            for lane in 0..now {
+                step(lane, *sums.wrapping_add(lane));
             }
+            left -= now;
         }
-    }
-    for half in [8, 4, 2, 1] {
-        let (low, high) = lanes.split_at_mut(half);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low = [[s.add(low[0][0], high[0][0])]];
+        // (c0 + c1) + (c2 + c3) of four chains, lane i + lane i + 8 and so on of sixteen.
+        if order == Order::Split {
+            sums.wrapping_add(1).swap(sums.wrapping_add(2));
         }
+        let mut half = lanes / 2;
+        while half > 0 {
+            for lane in 0..half {
+                let sum = sums.wrapping_add(lane);
+                *sum += *sum.wrapping_add(half);
+            }
+            half /= 2;
+        }
+        // The zeros of lanes without a product turn -0 into 0.
+        if k.is_multiple_of(all) { *sums } else { *sums + 0.0 }
     }
-    lanes[0][0][0]
 }
 
-/// Turns the sums of a tile of `cols` columns from (row, column) on into elements of C: all that
-/// [`Finish`] and [`After`] may say. One copy for all tiles.
-struct Store<'a> {
+/// One element of C of its sum: all that [`Finish`] and [`After`] may say.
+struct Element<'a> {
     problem: &'a Problem,
-    sums: &'a [f32],
-    cols: usize,
+    sum: f32,
     row: usize,
     column: usize,
 }
 
-impl Kernel for Store<'_> {
+impl Kernel for Element<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Problem { k, bias, out, out_row, out_col, ref finish, after, .. } = *self.problem;
-        let (mut row, mut column) = (self.row, self.column);
-        for sum in self.sums {
-            let out = out.wrapping_add(row * out_row + column * out_col);
-            // SAFETY: made by this file alone, for elements that C has; `super::product_in` vouches
-            // for C, for a bias, unless null, in each column, and for a saved matrix of the same
-            // shape.
-            unsafe {
-                let x = finished(s, finish, (k > 0).then_some(*sum), out, bias, column);
-                *out = match after.pass {
-                    Pass::None => x,
-                    Pass::Forward => s.call(Forward(after.activation, x)),
-                    Pass::Backward => {
-                        let saved = *after.saved.at(row, column).ptr;
-                        x * s.call(Derivative(after.activation, saved))
-                    }
-                };
-            }
-            column += 1;
-            if column == self.column + self.cols {
-                (row, column) = (row + 1, self.column);
-            }
+        let Self { problem, sum, row, column } = self;
+        let Problem { k, bias, out, out_row, out_col, ref finish, after, .. } = *problem;
+        let out = out.wrapping_add(row * out_row + column * out_col);
+        // SAFETY: made by this file alone, for elements that C has; `super::product_in` vouches for
+        // C, for a bias, unless null, in each column, and for a saved matrix of the same shape.
+        unsafe {
+            let x = finished(s, finish, (k > 0).then_some(sum), out, bias, column);
+            *out = match after.pass {
+                Pass::None => x,
+                Pass::Forward => s.call(Forward(after.activation, x)),
+                Pass::Backward => {
+                    let saved = *after.saved.at(row, column).ptr;
+                    x * s.call(Derivative(after.activation, saved))
+                }
+            };
         }
     }
 }

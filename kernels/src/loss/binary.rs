@@ -45,21 +45,28 @@ impl Pointwise for BinaryCrossEntropy {
 /// `Ok` if all targets lie in [0, 1].
 #[inline(always)]
 pub(super) fn check_targets<S: Simd>(s: S, targets: &[f32]) -> Result<(), Error> {
+    if S::LANES == 1 {
+        return check_one_by_one(targets);
+    }
     let mut outside = s.splat_block(0.0);
     let (blocks, tail) = targets.as_chunks::<BLOCK>();
     for block in blocks {
         mark_outside(s, s.load_block(block), &mut outside);
     }
     mark_outside(s, s.load_block_tail(tail, 0.0), &mut outside);
-    if s.max_block(outside) == 0.0 {
-        return Ok(());
+    if s.max_block(outside) == 0.0 { Ok(()) } else { check_one_by_one(targets) }
+}
+
+/// The same, and which one it is.
+fn check_one_by_one(targets: &[f32]) -> Result<(), Error> {
+    match targets.iter().find(|t| !(0.0..=1.0).contains(*t)) {
+        None => Ok(()),
+        Some(outside) => Err(Error::Parameter {
+            what: "target of the binary cross-entropy",
+            expected: "at least 0 and at most 1",
+            found: *outside,
+        }),
     }
-    let outside = targets.iter().find(|t| !(0.0..=1.0).contains(*t));
-    Err(Error::Parameter {
-        what: "target of the binary cross-entropy",
-        expected: "at least 0 and at most 1",
-        found: outside.copied().unwrap_or(f32::NAN),
-    })
 }
 
 /// Sets the lanes of `outside` whose target is not in [0, 1] to one.

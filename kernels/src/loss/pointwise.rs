@@ -89,7 +89,7 @@ pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: 
         for (outputs, targets) in output_blocks.iter().zip(target_blocks) {
             let weight = weights.next_block(s);
             let (outputs, targets) = (s.load_block(outputs), s.load_block(targets));
-            let slope = pass.add_block(outputs, targets, weight, &mut sum);
+            let slope = pass.add_block(outputs, targets, weight, &mut sum, BLOCK);
             if let Some(out) = grad_blocks.next() {
                 let (out, _) = s.chunks_mut(out);
                 for (out, slope) in out.iter_mut().zip(slope.as_ref()) {
@@ -101,7 +101,7 @@ pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: 
             let weight = weights.next_tail(s, output_tail.len());
             let outputs = s.load_block_tail(output_tail, 0.0);
             let targets = s.load_block_tail(target_tail, 0.0);
-            let slope = pass.add_block(outputs, targets, weight, &mut sum);
+            let slope = pass.add_block(outputs, targets, weight, &mut sum, output_tail.len());
             for (out, slope) in grad.chunks_mut(S::LANES).zip(slope.as_ref()) {
                 s.store_tail(*slope, out);
             }
@@ -120,7 +120,8 @@ struct Pass<S: Simd, P: Pointwise> {
 }
 
 impl<S: Simd, P: Pointwise> Pass<S, P> {
-    /// Adds sixteen weighted losses to `sum`, and returns the gradient.
+    /// Adds `len` weighted losses, at most sixteen, to `sum`, and returns the gradient. The others are of
+    /// weight zero, and computed only where that takes no time.
     #[inline(always)]
     fn add_block(
         self,
@@ -128,11 +129,13 @@ impl<S: Simd, P: Pointwise> Pass<S, P> {
         targets: S::Block,
         weights: S::Block,
         sum: &mut S::Block,
+        len: usize,
     ) -> S::Block {
+        let len = if S::LANES == 1 { len } else { BLOCK };
         let Self { s, loss, scale } = self;
         let inputs = targets.as_ref().iter().zip(weights.as_ref());
         for ((output, sum), (target, weight)) in
-            outputs.as_mut().iter_mut().zip(sum.as_mut()).zip(inputs)
+            outputs.as_mut().iter_mut().zip(sum.as_mut()).zip(inputs).take(len)
         {
             let (loss, slope) = loss.loss_and_slope(s, *output, *target);
             *sum = s.mul_add(*weight, loss, *sum);

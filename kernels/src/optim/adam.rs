@@ -26,7 +26,7 @@ use super::penalty::{Penalty, Total};
 use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
-use crate::simd::Simd;
+use crate::simd::{Simd, machine};
 
 /// Settings of Adam; see the [step](AdamStep) and the [update](adam).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,6 +145,16 @@ fn adam_in<S: Simd>(
     check_len("first moment", first.len(), params.len())?;
     check_len("second moment", second.len(), params.len())?;
     if step.shrink == 0.0 {
+        let mut done = 0;
+        if S::LANES == 1 && penalty.is_none() {
+            let AdamStep { rate, epsilon, beta1, beta2, .. } = *step;
+            let factors = [grad_scale, 1.0 - beta1, beta1, 1.0 - beta2, beta2, epsilon, rate];
+            done = machine::adam(&factors, grad, params, first, second);
+        }
+        let (grad, params) = (grad.get(done..), params.get_mut(done..));
+        let (first, second) = (first.get_mut(done..), second.get_mut(done..));
+        let (grad, params) = (grad.unwrap_or_default(), params.unwrap_or_default());
+        let (first, second) = (first.unwrap_or_default(), second.unwrap_or_default());
         two_states(s, Update::<false>(*step), total, grad, params, first, second);
     } else {
         two_states(s, Update::<true>(*step), total, grad, params, first, second);

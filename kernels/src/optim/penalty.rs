@@ -24,7 +24,7 @@ impl Penalty {
     /// No penalty.
     pub const NONE: Self = Self { l1: 0.0, l2: 0.0 };
 
-    fn is_none(self) -> bool {
+    pub(super) fn is_none(self) -> bool {
         self == Self::NONE
     }
 

@@ -15,76 +15,37 @@ pub struct Scalar;
 
 impl Sealed for Scalar {}
 
-/// What `core` has no stable function for: `a * b + c`, `c - a * b` and the root.
-///
+/// A part of a product for [`machine`] to compute: pointers and strides.
+pub(crate) struct Tile {
+    pub(crate) a: *const f32,
+    pub(crate) a_row: usize,
+    pub(crate) a_col: usize,
+    pub(crate) b: *const f32,
+    pub(crate) b_row: usize,
+    pub(crate) b_col: usize,
+    pub(crate) k: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) out_row: usize,
+}
+
 /// The condition says Cortex-M with an FPU: among the targets whose ABI passes floats in its
 /// registers and that have no operating system, only M profiles have no 64-bit atomics, and all their FPUs fuse.
-///
-/// Stable Rust does not let assembly name those registers as operands where the FPU has no f64, so
-/// the numbers go through the general ones. `--cfg slimfit_nightly` takes `core`'s own functions,
-/// one instruction each, of a compiler that lets them be used; the bits are the same.
 #[cfg(all(
     target_arch = "arm",
     target_abi = "eabihf",
     target_os = "none",
     not(target_has_atomic = "64")
 ))]
-mod machine {
-    pub(super) const FUSED: bool = true;
-
-    #[cfg(slimfit_nightly)]
-    pub(super) use core::f32::math::{mul_add, sqrt};
-
-    #[cfg(not(slimfit_nightly))]
-    #[inline(always)]
-    pub(super) fn mul_add(a: f32, b: f32, mut c: f32) -> f32 {
-        // SAFETY: the FPU has the instructions, which touch these registers alone.
-        unsafe {
-            core::arch::asm!(
-                "vmov s13, {a}", "vmov s14, {b}", "vmov s15, {c}",
-                "vfma.f32 s15, s13, s14", "vmov {c}, s15",
-                a = in(reg) a, b = in(reg) b, c = inout(reg) c,
-                out("s13") _, out("s14") _, out("s15") _,
-                options(pure, nomem, nostack)
-            );
-        }
-        c
-    }
-
-    #[cfg(not(slimfit_nightly))]
-    #[inline(always)]
-    pub(super) fn sqrt(mut a: f32) -> f32 {
-        // SAFETY: as in `mul_add`.
-        unsafe {
-            core::arch::asm!(
-                "vmov s15, {a}", "vsqrt.f32 s15, s15", "vmov {a}, s15",
-                a = inout(reg) a, out("s15") _,
-                options(pure, nomem, nostack)
-            );
-        }
-        a
-    }
-}
-
+#[path = "scalar/cortex_m.rs"]
+pub(crate) mod machine;
 #[cfg(not(all(
     target_arch = "arm",
     target_abi = "eabihf",
     target_os = "none",
     not(target_has_atomic = "64")
 )))]
-mod machine {
-    pub(super) const FUSED: bool = cfg!(slimfit_scalar);
-
-    #[inline(always)]
-    pub(super) fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        if FUSED { libm::fmaf(a, b, c) } else { a * b + c }
-    }
-
-    #[inline(always)]
-    pub(super) fn sqrt(a: f32) -> f32 {
-        libm::sqrtf(a)
-    }
-}
+#[path = "scalar/generic.rs"]
+pub(crate) mod machine;
 
 impl Simd for Scalar {
     type F32 = f32;
@@ -347,9 +308,9 @@ impl Simd for Scalar {
 #[inline(always)]
 fn fold(mut v: [f32; BLOCK], combine: impl Fn(f32, f32) -> f32) -> f32 {
     for half in [8, 4, 2, 1] {
-        let (low, high) = v.split_at_mut(half);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low = combine(*low, *high);
+        for i in 0..half {
+            // The remainders say that no index is out of bounds.
+            v[i % BLOCK] = combine(v[i % BLOCK], v[(i + half) % BLOCK]);
         }
     }
     v[0]
