@@ -197,7 +197,10 @@ impl<'a> Mlp<'a> {
     /// Columns of the input.
     #[must_use]
     pub const fn inputs(&self) -> usize {
-        self.layers[0].inputs
+        match self.layers {
+            [first, ..] => first.inputs,
+            [] => 0,
+        }
     }
 
     /// Columns of the output.
@@ -207,7 +210,11 @@ impl<'a> Mlp<'a> {
     }
 
     const fn last(&self) -> Layer {
-        self.layers[self.layers.len() - 1]
+        match self.layers {
+            [.., last] => *last,
+            // There is none without layers, but an index would be a panic to link.
+            [] => Layer::new(0, 0, Activation::Identity),
+        }
     }
 
     /// Number of weights and biases.

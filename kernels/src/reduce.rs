@@ -166,10 +166,14 @@ impl Term for Product {
 
 /// Sum of the terms of two slices of one length, in the order of this module.
 #[inline(always)]
-pub(crate) fn sum_terms<S: Simd, T: Term>(s: S, term: T, a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn sum_terms<S: Simd, T: Term>(s: S, term: T, mut a: &[f32], mut b: &[f32]) -> f32 {
     let mut total = Total::default();
-    for (a, b) in a.chunks(PIECE).zip(b.chunks(PIECE)) {
-        total.add(sum_piece(s, term, a, b));
+    // Not by `chunks`, whose division a compiler for size takes for one that could panic.
+    while !a.is_empty() {
+        let (piece, rest) = a.split_at(a.len().min(PIECE));
+        let (other, other_rest) = b.split_at(b.len().min(PIECE));
+        (a, b) = (rest, other_rest);
+        total.add(sum_piece(s, term, piece, other));
     }
     total.value()
 }

@@ -154,16 +154,18 @@ impl Prepared {
 
     /// The slice that is too short.
     #[cold]
-    fn misfit(&self, lens: [usize; 5]) -> Error {
-        let needed = [self.lhs_len, self.rhs_len, self.c_len, self.operand_len, self.scratch_len];
-        let names = ["lhs", "rhs", "c", "operand of the epilogue", "scratch"];
-        let mut error = Error::Combination("slices of a product");
-        for ((what, expected), found) in names.into_iter().zip(needed).zip(lens).rev() {
-            if found < expected {
-                error = Error::Length { what, expected, found };
-            }
+    fn misfit(&self, [lhs, rhs, c, operand, scratch]: [usize; 5]) -> Error {
+        let slices = [
+            ("lhs", self.lhs_len, lhs),
+            ("rhs", self.rhs_len, rhs),
+            ("c", self.c_len, c),
+            ("operand of the epilogue", self.operand_len, operand),
+            ("scratch", self.scratch_len, scratch),
+        ];
+        match slices.iter().find(|(_, expected, found)| found < expected) {
+            Some(&(what, expected, found)) => Error::Length { what, expected, found },
+            None => Error::Combination("slices of a product"),
         }
-        error
     }
 }
 
