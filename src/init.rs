@@ -6,6 +6,7 @@
 
 use rand_core::Rng;
 use slimfit_kernels::activation::Activation;
+use slimfit_kernels::math;
 
 /// The distribution that weights are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +50,13 @@ impl Initializer {
         };
         match self {
             Self::GlorotUniform | Self::HeUniform => {
-                let limit = libm::sqrtf(6.0 / fan);
+                let limit = math::sqrt(6.0 / fan);
                 for weight in weights {
                     *weight = limit * (2.0 * unit(rng) - 1.0);
                 }
             }
             Self::GlorotNormal | Self::HeNormal => {
-                let deviation = libm::sqrtf(2.0 / fan);
+                let deviation = math::sqrt(2.0 / fan);
                 for weight in weights {
                     *weight = deviation * normal(rng);
                 }
@@ -72,6 +73,6 @@ fn unit(rng: &mut impl Rng) -> f32 {
 /// Standard normal, by the transform of Box & Muller, of whose two values it uses one.
 fn normal(rng: &mut impl Rng) -> f32 {
     // 1 - u lies in (0, 1], so that its logarithm is finite.
-    let radius = libm::sqrtf(-2.0 * libm::logf(1.0 - unit(rng)));
+    let radius = math::sqrt(-2.0 * libm::logf(1.0 - unit(rng)));
     radius * libm::cosf(2.0 * core::f32::consts::PI * unit(rng))
 }

@@ -101,9 +101,9 @@ mod machine {
     }
 
     /// Bytes of stack that `work` takes; a host does not count them.
-    pub fn stack(work: impl FnOnce()) -> u32 {
+    pub fn stack(work: impl FnOnce()) -> Option<u32> {
         work();
-        0
+        Some(0)
     }
 }
 
@@ -164,9 +164,9 @@ mod machine {
     }
 
     /// Bytes of stack that `work` takes below the frame that calls it: how much of a painted stack
-    /// it changes.
+    /// it changes. Nothing if it changes all of that.
     #[inline(never)]
-    pub fn stack(work: impl FnOnce()) -> u32 {
+    pub fn stack(work: impl FnOnce()) -> Option<u32> {
         const PAINT: u32 = 0x5aa5_c33c;
         const WORDS: usize = 4096;
         // Room for the frames of this function.
@@ -188,6 +188,6 @@ mod machine {
             untouched += 1;
         }
         let words = WORDS - untouched + MARGIN;
-        (words * size_of::<u32>()) as u32
+        (untouched > 0).then_some((words * size_of::<u32>()) as u32)
     }
 }

@@ -39,7 +39,18 @@ pub(crate) use sigmoid::Sigmoid;
 use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
-use crate::simd::Simd;
+use crate::simd::{Simd, machine};
+
+/// The root of one number, correctly rounded: one instruction where the FPU of a Cortex-M has it.
+///
+/// ```
+/// assert_eq!(slimfit_kernels::math::sqrt(2.25), 1.5);
+/// ```
+#[must_use]
+#[inline]
+pub fn sqrt(x: f32) -> f32 {
+    machine::sqrt(x)
+}
 
 /// The functions on registers, for use inside other kernels.
 pub(crate) mod generic {

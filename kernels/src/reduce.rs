@@ -28,6 +28,7 @@ pub use columns::{column_extremes, column_moments, column_sums};
 use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
+use crate::math;
 use crate::simd::{BLOCK, Simd};
 
 /// Elements that are summed before the compensated total takes over.
@@ -110,7 +111,7 @@ pub(crate) fn sum_squares_in<S: Simd>(s: S, x: &[f32]) -> f32 {
 
 #[inline(always)]
 fn norm_in<S: Simd>(s: S, x: &[f32]) -> f32 {
-    libm::sqrtf(sum_squares_in(s, x))
+    math::sqrt(sum_squares_in(s, x))
 }
 
 #[inline(always)]

@@ -26,6 +26,7 @@ use super::penalty::{Penalty, Total};
 use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
+use crate::math;
 use crate::simd::{Simd, machine};
 
 /// Settings of Adam; see the [step](AdamStep) and the [update](adam).
@@ -72,7 +73,7 @@ impl Adam {
         super::check_rate("decay", self.decay)?;
         super::check("step", step as f32, "at least 1", step >= 1)?;
         let correction = |beta| -libm::expm1f(step as f32 * libm::logf(beta));
-        let root = libm::sqrtf(correction(self.beta2));
+        let root = math::sqrt(correction(self.beta2));
         let rate = self.learning_rate * root / correction(self.beta1);
         let shrink = self.learning_rate * self.decay;
         let expected = "small enough for a finite rate";
@@ -144,17 +145,20 @@ fn adam_in<S: Simd>(
     check_len("gradient", grad.len(), params.len())?;
     check_len("first moment", first.len(), params.len())?;
     check_len("second moment", second.len(), params.len())?;
-    if step.shrink == 0.0 {
+    if S::LANES == 1 {
+        // One loop for both, as flash is dear, and before it that of the machine, if it has one.
         let mut done = 0;
-        if S::LANES == 1 && penalty.is_none() {
+        if penalty.is_none() && step.shrink == 0.0 {
             let AdamStep { rate, epsilon, beta1, beta2, .. } = *step;
             let factors = [grad_scale, 1.0 - beta1, beta1, 1.0 - beta2, beta2, epsilon, rate];
             done = machine::adam(&factors, grad, params, first, second);
         }
-        let (grad, params) = (grad.get(done..), params.get_mut(done..));
-        let (first, second) = (first.get_mut(done..), second.get_mut(done..));
-        let (grad, params) = (grad.unwrap_or_default(), params.unwrap_or_default());
-        let (first, second) = (first.unwrap_or_default(), second.unwrap_or_default());
+        let grad = grad.get(done..).unwrap_or_default();
+        let params = params.get_mut(done..).unwrap_or_default();
+        let first = first.get_mut(done..).unwrap_or_default();
+        let second = second.get_mut(done..).unwrap_or_default();
+        two_states(s, Update::<true>(*step), total, grad, params, first, second);
+    } else if step.shrink == 0.0 {
         two_states(s, Update::<false>(*step), total, grad, params, first, second);
     } else {
         two_states(s, Update::<true>(*step), total, grad, params, first, second);
@@ -168,7 +172,8 @@ fn without_subnormals<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.select(s.lt(s.abs(x), s.splat(f32::MIN_POSITIVE)), s.splat(0.0), x)
 }
 
-/// The rule with or without decay, in two loops: without, an infinite parameter stays.
+/// The rule with or without decay, in two loops where there are vectors: without, an infinite parameter
+/// stays.
 #[derive(Clone, Copy)]
 struct Update<const DECAY: bool>(AdamStep);
 
@@ -191,7 +196,8 @@ impl<const DECAY: bool> Rule<2> for Update<DECAY> {
         // The quotient first: the product of rate and mean could overflow.
         let step = s.mul(s.splat(rate), s.div(first, root));
         // Decay and step together, so that the parameter is rounded once.
-        let step = if DECAY { s.mul_add(s.splat(shrink), param, step) } else { step };
+        let decays = DECAY && (S::LANES > 1 || shrink != 0.0);
+        let step = if decays { s.mul_add(s.splat(shrink), param, step) } else { step };
         (s.sub(param, step), [first, second])
     }
 }

@@ -7,6 +7,7 @@ use super::check_rate;
 use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
+use crate::math;
 use crate::reduce::{Term, sum_squares_in, sum_terms};
 use crate::simd::Simd;
 
@@ -86,7 +87,7 @@ stamp! {
 pub fn clip_scale(sum_squares: f32, max_norm: f32) -> Result<f32, Error> {
     let within = max_norm > 0.0 && max_norm.is_finite();
     super::check("largest norm", max_norm, "finite and above 0", within)?;
-    let norm = libm::sqrtf(sum_squares);
+    let norm = math::sqrt(sum_squares);
     Ok(if norm <= max_norm { 1.0 } else { max_norm / norm })
 }
 
