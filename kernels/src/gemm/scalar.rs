@@ -107,13 +107,12 @@ unsafe fn block<S: Simd>(s: S, problem: &Problem, order: Order) {
     let mut row = 0;
     if last == Last::Plain {
         (tile.out, tile.out_row) = (out, out_row);
-        // SAFETY: the tiles lie in C, A and B.
-        if whole
-            && !split
-            && n.is_multiple_of(TILE)
-            && unsafe { machine::grid(&tile, m / TILE, n / TILE) }
-        {
-            row = m / TILE * TILE;
+        if whole && !split && n.is_multiple_of(TILE) {
+            let strips = m / TILE;
+            // SAFETY: the tiles lie in C, A and B.
+            if unsafe { machine::grid(&tile, strips, n / TILE) } {
+                row = strips * TILE;
+            }
         }
     }
     while row < m {

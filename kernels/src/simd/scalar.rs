@@ -15,7 +15,8 @@ pub struct Scalar;
 
 impl Sealed for Scalar {}
 
-/// A part of a product for [`machine`] to compute: pointers and strides.
+/// A part of a product for [`machine`] to compute: where A, B and the sums begin, and how far it is from
+/// a row or a column to the next.
 pub(crate) struct Tile {
     pub(crate) a: *const f32,
     pub(crate) a_row: usize,
@@ -28,6 +29,9 @@ pub(crate) struct Tile {
     pub(crate) out_row: usize,
 }
 
+/// What [`Simd`] has no word for: loops over several rows, columns or parameters at a time, as a machine
+/// of one number a register wants them.
+///
 /// The condition says Cortex-M with an FPU: among the targets whose ABI passes floats in its
 /// registers and that have no operating system, only M profiles have no 64-bit atomics, and all their FPUs fuse.
 #[cfg(all(
