@@ -12,6 +12,9 @@ use super::microkernel::Finish;
 use super::packing::Source;
 use crate::simd::{BLOCK, Kernel, Simd};
 
+/// Up to this k sixteen rows are read side by side: what is saved beside the products counts then.
+const SHORT: usize = 4 * BLOCK;
+
 /// The product of a [`Problem`] whose n is 1.
 pub(super) struct Column(pub(super) Problem);
 
@@ -119,6 +122,9 @@ unsafe fn dots<S: Simd>(s: S, lhs: Source, rows: usize, k: usize, rhs: Source) -
             if rows == 1 {
                 let [first, ..] = &mut acc;
                 dot_rows(s, lhs, rows, k, rhs.ptr, core::array::from_mut(first));
+            } else if S::LANES == BLOCK && rows == BLOCK && k <= SHORT {
+                // The sums of all rows stay in registers.
+                dot_rows(s, lhs, BLOCK, k, rhs.ptr, &mut acc);
             } else if S::REGISTERS >= 32 {
                 let (groups, _) = acc.as_chunks_mut::<8>();
                 dot_groups(s, lhs, rows, k, rhs.ptr, groups);

@@ -72,7 +72,13 @@ impl Adam {
         super::check_epsilon(self.epsilon)?;
         super::check_rate("decay", self.decay)?;
         super::check("step", step as f32, "at least 1", step >= 1)?;
-        let correction = |beta| -libm::expm1f(step as f32 * libm::logf(beta));
+        let correction = |beta: f32| {
+            // The power, at most e^-20 as ln β <= β - 1, no longer shows in its difference to 1.
+            if step as f32 * (1.0 - beta) >= 20.0 {
+                return 1.0;
+            }
+            -libm::expm1f(step as f32 * libm::logf(beta))
+        };
         let root = math::sqrt(correction(self.beta2));
         let rate = self.learning_rate * root / correction(self.beta1);
         let shrink = self.learning_rate * self.decay;
