@@ -202,7 +202,7 @@ fn elementwise_losses_against_f64() {
 #[test]
 fn categorical_cross_entropy_against_f64() {
     let mut numbers = Numbers(2);
-    for cols in [1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 33, 64, 100, 1000] {
+    for cols in [1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 33, 64, 80, 96, 100, 128, 129, 1000] {
         for rows in [1, 2, 15, 16, 17, 33, 50] {
             for range in [1.0f32, 30.0] {
                 let case = Case::random(&mut numbers, CLASSES, rows, cols, range);
@@ -219,7 +219,9 @@ fn categorical_cross_entropy_against_f64() {
 fn wide_levels_give_equal_bits() {
     let mut numbers = Numbers(3);
     for loss in ELEMENTWISE.into_iter().chain([CLASSES]) {
-        for (rows, cols) in [(1, 1), (7, 3), (64, 1), (33, 10), (100, 17), (2500, 1), (3000, 2)] {
+        let small = [(1, 1), (7, 3), (64, 1), (33, 10), (2500, 1), (3000, 2)];
+        let held = [(100, 17), (37, 40), (21, 64), (19, 90), (9, 100), (17, 128)];
+        for (rows, cols) in small.into_iter().chain(held) {
             let case = Case::random(&mut numbers, loss, rows, cols, 40.0);
             same_bits("loss", false, |level| {
                 let (value, mut grad) = case.run(level);
@@ -432,6 +434,17 @@ fn special_values() {
         let (loss, outputs) = (Loss::MeanSquaredError, [2e38, 0.0, 0.0, 0.0]);
         loss::loss_and_gradient(level, loss, &outputs, 1, &[0.0; 4], weights, &mut grad).unwrap();
         assert_eq!(grad, [1e38, 0.0, 0.0, 0.0]);
+        // A mean that f32 holds, of a loss that it does not.
+        for cols in [3, 16, 40, 1000] {
+            let mut outputs = vec![0.0; 4 * cols];
+            (outputs[0], outputs[1]) = (3e38, -3e38);
+            let (targets, mut grad) = ([1.0; 4], vec![0.0; 4 * cols]);
+            let found = loss::loss_and_gradient(
+                level, CLASSES, &outputs, cols, &targets, weights, &mut grad,
+            );
+            assert_eq!(found.unwrap(), 1.5e38, "{cols} columns at {level}");
+            assert_eq!(grad[..3], [0.25, -0.25, 0.0]);
+        }
         for cols in [3, 16, 40] {
             // No class is possible.
             let (outputs, mut grad) = (vec![-inf; cols], vec![0.0; cols]);

@@ -27,7 +27,8 @@ fn wide(row: &[f32]) -> Vec<f64> {
     row.iter().map(|x| f64::from(*x)).collect()
 }
 
-const COLS: [usize; 14] = [1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 33, 67, 1000];
+const COLS: [usize; 20] =
+    [1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 33, 64, 67, 80, 96, 100, 128, 129, 1000];
 
 #[test]
 fn values() {

@@ -9,10 +9,10 @@
 //! digits, where `H / (H + R) - 1` would have lost them. The loss is `ln1p(R / H)` for R ≤ H, and
 //! `(M - z[c]) + ln1p(H + R - 1)` otherwise, where H may have underflowed.
 //!
-//! A row is read once if it fits in a block, else by pieces that stay in the cache, each for its maximum
-//! and then for the exponentials: see [`crate::softmax`]. Rows go in groups of sixteen, as long as
-//! these stay in the cache: the logarithm, the division and H are those of the sixteen rows at
-//! once. Then each row of exponentials is scaled into the gradient: the second pass.
+//! A row is read once if it is short enough to stay in registers, else by pieces that stay in the
+//! cache, each for its maximum and then for the exponentials: see [`crate::softmax`]. Rows go in
+//! groups of sixteen, as long as these stay in the cache: the logarithm, the division and H are those
+//! of the sixteen rows at once. Then each row of exponentials is scaled into the gradient: the second pass.
 
 use super::{PIECE, Weights};
 use crate::Error;
@@ -20,8 +20,8 @@ use crate::math::generic::{exp, ln_1p};
 use crate::reduce::Total;
 use crate::simd::{BLOCK, Simd};
 use crate::softmax::{
-    LANE, PIECES, Running, columns_mut, exp_or_zero, load_row, max_columns, piece_len, row_max,
-    scale_pieces, scale_row, store_row, sum_columns,
+    LANE, PIECES, Running, columns_mut, exp_or_zero, held, load_row, max_columns, piece_len,
+    row_max, scale_pieces, scale_row, store_row, sum_columns,
 };
 
 /// What a pass reads.
@@ -56,7 +56,14 @@ fn index(target: f32) -> usize {
 pub(super) fn run<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> f32 {
     let total =
         if rows.cols <= BLOCK { short_rows(s, rows, grad) } else { long_rows(s, rows, grad) };
-    total.value() / rows.targets.len() as f32
+    total.value() / (rows.targets.len() as f32 * unit(rows.targets))
+}
+
+/// What the losses are multiplied by before they are summed: a power of two of at most half the inverse
+/// of their number. Where logits span all of f32 a loss may exceed it, but not the sum of these.
+#[inline(always)]
+fn unit(targets: &[f32]) -> f32 {
+    1.0 / (2 * targets.len()).next_power_of_two() as f32
 }
 
 /// Rows of one block: groups of sixteen go transposed, one row a lane, so that maximum and sum take one
@@ -101,10 +108,13 @@ fn transposed_rows<S: Simd>(
     // No register is narrower than half a block.
     let (mut tiles, mut spare) = ([[[0.0; BLOCK]; BLOCK]; 2], [[0.0; BLOCK]; BLOCK]);
     for (targets, outputs) in targets.iter().zip(outputs.chunks_exact(cols * BLOCK)) {
-        let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
-        let lanes = s.chunks_mut(&mut shift).0.iter_mut().zip(s.chunks_mut(&mut others).0);
+        let mut sums = Sums::default();
+        let lanes = s.chunks_mut(&mut sums.hit).0.iter_mut();
+        let lanes = lanes.zip(s.chunks_mut(&mut sums.largest).0);
+        let lanes = lanes.zip(s.chunks_mut(&mut sums.others).0);
         let parts = outputs.chunks_exact(cols * S::LANES).zip(s.chunks(targets).0);
-        for ((tile, (outputs, classes)), (shift, others)) in tiles.iter_mut().zip(parts).zip(lanes)
+        for ((tile, (outputs, classes)), ((hits, largest), others)) in
+            tiles.iter_mut().zip(parts).zip(lanes)
         {
             s.transpose(outputs, cols, (S::LANES, cols), tile);
             let classes = s.load(classes);
@@ -112,14 +122,15 @@ fn transposed_rows<S: Simd>(
             let mut hit = s.splat(f32::NAN);
             for (z, number) in columns_mut(s, tile, cols).zip(LANE) {
                 let this = s.eq(classes, s.splat(number));
-                let difference = s.sub(s.load(z), max);
-                hit = s.select(this, difference, hit);
-                s.store(s.select(this, s.splat(0.0), exp(s, difference)), z);
+                let logit = s.load(z);
+                hit = s.select(this, logit, hit);
+                s.store(s.select(this, s.splat(0.0), exp(s, s.sub(logit, max))), z);
             }
-            s.store(hit, shift);
+            s.store(hit, hits);
+            s.store(max, largest);
             s.store(sum_columns(s, tile, cols), others);
         }
-        let (factors, slopes) = groups.finish(targets, &shift, &others);
+        let (factors, slopes) = groups.finish(targets, &sums);
         let Some(mut grad) = grads.next() else { continue };
         let lanes = s.chunks(&factors).0.iter().zip(s.chunks(&slopes).0);
         for ((tile, classes), (factor, slope)) in
@@ -152,12 +163,13 @@ fn single_rows<S: Simd>(
 ) {
     let mut tile = [[0.0; BLOCK]; BLOCK];
     for targets in targets.chunks(BLOCK) {
-        let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
-        let group = targets.iter().zip(&mut tile).zip(shift.iter_mut().zip(&mut others));
-        for ((target, terms), (shift, others)) in group {
+        let mut sums = Sums::default();
+        let group = targets.iter().zip(&mut tile).zip(sums.each());
+        for ((target, terms), (hit, largest, others)) in group {
             let mut row = load_row(s, outputs, cols);
             let max = s.max_block(row);
-            *shift = outputs.get(index(*target)).map_or(f32::NAN, |z| z - max);
+            *hit = outputs.get(index(*target)).copied().unwrap_or(f32::NAN);
+            *largest = max;
             leave_out(s, *target, &mut row);
             for z in row.as_mut() {
                 *z = exp_or_zero(s, *z, s.splat(max));
@@ -166,7 +178,7 @@ fn single_rows<S: Simd>(
             *others = s.sum_block(row);
             outputs = outputs.get(cols..).unwrap_or_default();
         }
-        let (factors, slopes) = groups.finish(targets, &shift, &others);
+        let (factors, slopes) = groups.finish(targets, &sums);
         if grad.is_empty() {
             continue;
         }
@@ -206,23 +218,28 @@ fn long_rows<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> Total {
     let mut grads = grad.chunks_mut(group);
     for (outputs, targets) in outputs.chunks(group).zip(targets.chunks(height)) {
         let grad = grads.next().unwrap_or_default();
-        let (mut shift, mut others) = ([0.0; BLOCK], [0.0; BLOCK]);
-        let (mut shifts, mut max) = ([0.0; PIECES], 0.0);
-        let mut grad_rows = grad.chunks_mut(cols);
-        let group = outputs.chunks(cols).zip(targets).zip(shift.iter_mut().zip(&mut others));
-        for ((row, target), (shift, others)) in group {
-            let class = index(*target);
-            let out = grad_rows.next().unwrap_or_default();
-            (max, *others) = row_exponentials(s, row, class, out, &mut shifts);
-            *shift = row.get(class).map_or(f32::NAN, |z| z - max);
+        let (mut sums, mut shifts) = (Sums::default(), [0.0; PIECES]);
+        for ((row, target), (hit, ..)) in outputs.chunks(cols).zip(targets).zip(sums.each()) {
+            *hit = row.get(index(*target)).copied().unwrap_or(f32::NAN);
         }
-        let (factors, slopes) = groups.finish(targets, &shift, &others);
+        if held::holds::<S>(cols) {
+            let (largest, sums) = (&mut sums.largest[..], &mut sums.others[..]);
+            s.call(held::Others { x: outputs, cols, classes: targets, out: grad, largest, sums });
+        } else {
+            let mut grad_rows = grad.chunks_mut(cols);
+            let group = outputs.chunks(cols).zip(targets).zip(sums.each());
+            for ((row, target), (_, largest, others)) in group {
+                let out = grad_rows.next().unwrap_or_default();
+                (*largest, *others) = row_exponentials(s, row, index(*target), out, &mut shifts);
+            }
+        }
+        let (factors, slopes) = groups.finish(targets, &sums);
         let group = targets.iter().zip(factors.iter().zip(&slopes));
         for (row, (target, (factor, slope))) in grad.chunks_mut(cols).zip(group) {
             if cols <= PIECE {
                 scale_row(s, *factor, row);
             } else {
-                scale_pieces(s, row, &shifts, max, *factor);
+                scale_pieces(s, row, &shifts, sums.largest[0], *factor);
             }
             if let Some(out) = row.get_mut(index(*target)) {
                 *out = *slope;
@@ -232,10 +249,30 @@ fn long_rows<S: Simd>(s: S, rows: Rows<'_>, grad: &mut [f32]) -> Total {
     groups.total
 }
 
+/// Of each of sixteen rows, z\[c\], M and R.
+#[derive(Default)]
+struct Sums {
+    hit: [f32; BLOCK],
+    largest: [f32; BLOCK],
+    others: [f32; BLOCK],
+}
+
+impl Sums {
+    #[inline(always)]
+    fn each(&mut self) -> impl Iterator<Item = (&mut f32, &mut f32, &mut f32)> {
+        let Self { hit, largest, others } = self;
+        let both = hit.iter_mut().zip(largest);
+        both.zip(others).map(|((hit, largest), others)| (hit, largest, others))
+    }
+}
+
 /// What is done for sixteen rows at once, and its running total.
 struct Groups<'a, S: Simd> {
     s: S,
+    /// The inverse of the number of rows.
     scale: S::F32,
+    /// See [`unit`].
+    unit: S::F32,
     sample: &'a [f32],
     class: Option<&'a [f32]>,
     total: Total,
@@ -246,32 +283,32 @@ impl<'a, S: Simd> Groups<'a, S> {
     fn new(s: S, targets: &[f32], weights: Weights<'a>) -> Self {
         let Weights { sample, class } = weights;
         let scale = s.splat(1.0 / targets.len() as f32);
-        Self { s, scale, sample: sample.unwrap_or(&[]), class, total: Total::default() }
+        let unit = s.splat(unit(targets));
+        Self { s, scale, unit, sample: sample.unwrap_or(&[]), class, total: Total::default() }
     }
 
-    /// Adds the losses of the next rows, from `shift` = z\[c\] - M and `others` = R; returns the
-    /// factor of each row's exponentials in the gradient, and the slope of its class.
+    /// Adds the losses of the next rows; returns the factor of each row's exponentials in the
+    /// gradient, and the slope of its class.
     #[inline(always)]
-    fn finish(
-        &mut self,
-        targets: &[f32],
-        shift: &[f32; BLOCK],
-        others: &[f32; BLOCK],
-    ) -> ([f32; BLOCK], [f32; BLOCK]) {
+    fn finish(&mut self, targets: &[f32], sums: &Sums) -> ([f32; BLOCK], [f32; BLOCK]) {
         let s = self.s;
         let weights = group_weights(targets, self.sample, self.class);
         self.sample = self.sample.get(targets.len()..).unwrap_or(&[]);
-        let mut losses = s.load_block(shift);
-        let (mut factors, mut slopes) = (s.load_block(others), s.load_block(&weights));
-        let group = factors.as_mut().iter_mut().zip(slopes.as_mut());
-        for (loss, (factor, slope)) in losses.as_mut().iter_mut().zip(group) {
-            let (shift, others, weight) = (*loss, *factor, *slope);
-            let hit = exp(s, shift);
+        let mut losses = s.load_block(&sums.hit);
+        let (mut factors, mut slopes) = (s.load_block(&sums.others), s.load_block(&weights));
+        let largest = s.load_block(&sums.largest);
+        let group = factors.as_mut().iter_mut().zip(slopes.as_mut()).zip(largest.as_ref());
+        for (loss, ((factor, slope), max)) in losses.as_mut().iter_mut().zip(group) {
+            let (logit, others, weight) = (*loss, *factor, *slope);
+            let hit = exp(s, s.sub(logit, *max));
             let sum = s.add(hit, others);
             let right = s.le(others, hit);
             let ratio = s.select(right, s.div(others, hit), s.sub(sum, s.splat(1.0)));
-            let base = s.select(right, s.splat(0.0), s.neg(shift));
-            *loss = s.mul(weight, s.add(base, ln_1p(s, ratio)));
+            // In units: the difference itself may exceed f32.
+            let unit = self.unit;
+            let base = s.sub(s.mul(*max, unit), s.mul(logit, unit));
+            let base = s.select(right, s.splat(0.0), base);
+            *loss = s.mul(weight, s.mul_add(ln_1p(s, ratio), unit, base));
             *factor = s.div(s.mul(weight, self.scale), sum);
             *slope = s.neg(s.mul(*factor, others));
         }
