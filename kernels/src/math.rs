@@ -71,7 +71,7 @@ pub(crate) trait Function: Copy {
     /// What the missing lanes of a tail hold: an argument that raises no exception.
     const FILL: f32 = 0.0;
 
-    /// Registers that [`Self::apply_group`] takes at a time, 4 or 8, if that is quicker than one register
+    /// Registers that [`Self::apply_group`] takes at a time, 2, 4 or 8, if that is quicker than one register
     /// after another: where the chain of dependent operations is so long that the processor does not
     /// see far enough past it.
     const GROUP: usize = 1;
@@ -92,11 +92,24 @@ pub(crate) trait Function: Copy {
 
 /// The polynomial with these coefficients, lowest power first, at `x`, by Horner's rule.
 #[inline(always)]
-pub(crate) fn horner<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
+pub(crate) fn horner<S: Simd, const D: usize>(s: S, x: S::F32, coefficients: [f32; D]) -> S::F32 {
+    let [y] = horner_group(s, [x], coefficients);
+    y
+}
+
+/// [`horner`] of several registers, step by step.
+#[inline(always)]
+fn horner_group<S: Simd, const N: usize, const D: usize>(
+    s: S,
+    x: [S::F32; N],
+    coefficients: [f32; D],
+) -> [S::F32; N] {
     let mut rest = coefficients.iter().rev();
-    let mut y = s.splat(rest.next().copied().unwrap_or(0.0));
+    let mut y = [s.splat(rest.next().copied().unwrap_or(0.0)); N];
     for c in rest {
-        y = s.mul_add(y, x, s.splat(*c));
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = s.mul_add(*y, x, s.splat(*c));
+        }
     }
     y
 }
@@ -164,6 +177,7 @@ pub(crate) fn map_in<S: Simd, F: Function>(
     let (chunks, tail) = s.chunks(x);
     let (out_chunks, out_tail) = s.chunks_mut(out);
     let (chunks, out_chunks) = match F::GROUP {
+        2 => map_groups::<S, F, 2>(s, function, chunks, out_chunks),
         4 => map_groups::<S, F, 4>(s, function, chunks, out_chunks),
         8 => map_groups::<S, F, 8>(s, function, chunks, out_chunks),
         _ => (chunks, out_chunks),
@@ -182,6 +196,7 @@ pub(crate) fn map_in<S: Simd, F: Function>(
 pub(crate) fn map_in_place_in<S: Simd, F: Function>(s: S, function: F, x: &mut [f32]) {
     let (chunks, tail) = s.chunks_mut(x);
     let chunks = match F::GROUP {
+        2 => map_groups_in_place::<S, F, 2>(s, function, chunks),
         4 => map_groups_in_place::<S, F, 4>(s, function, chunks),
         8 => map_groups_in_place::<S, F, 8>(s, function, chunks),
         _ => chunks,

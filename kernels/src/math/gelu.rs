@@ -15,12 +15,15 @@
 //! exp(-a²/2)·(m - a/√(2π)) with m = M·(1 - y)/4, at a one minus that. It crosses 0 at x = -0.7518, where its error is
 //! small against 1, not against itself.
 //!
+//! Whole slices go two registers at a time, so that the chain from one division to the end of its
+//! polynomial does not wait alone.
+//!
 //! **Special values**: -0 at -∞ (the limit), +∞ at +∞, gelu(±0) = ±0.
 //!
 //! **Largest error** in ULP: see the table in [`crate::math`].
 
 use super::exp::{BIAS, Reduced, UNIT, power, reduce, tail};
-use super::{Function, horner};
+use super::{Function, horner_group};
 use crate::simd::Simd;
 
 /// M, lowest power of q first.
@@ -52,22 +55,48 @@ struct Parts<S: Simd> {
     product_low: S::F32,
 }
 
+/// What comes before the rest: the division, and the polynomial that waits for it.
+#[derive(Clone, Copy)]
+struct Head<S: Simd> {
+    a: S::F32,
+    /// a + 4
+    denominator: S::F32,
+    y: S::F32,
+    q: S::F32,
+    /// (M - its constant) / q
+    slope: S::F32,
+}
+
+/// The heads of several registers, stage by stage.
 #[inline(always)]
-fn parts<S: Simd>(s: S, x: S::F32) -> Parts<S> {
-    // Past 15 the tail is 0, and its slope too; infinity must not be squared.
-    let a = s.min(s.splat(15.0), s.abs(x));
-    let four = s.splat(4.0);
-    let denominator = s.add(a, four);
-    let y = s.div(a, denominator);
-    let q = s.mul_add(y, s.splat(2.0), s.splat(-1.0));
-    let [constant, slopes @ ..] = MILLS;
-    let slope = horner(s, q, slopes);
+fn heads<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [Head<S>; N] {
+    let zero = s.splat(0.0);
+    let mut heads = [Head { a: zero, denominator: zero, y: zero, q: zero, slope: zero }; N];
+    let mut q = [zero; N];
+    for ((head, q), x) in heads.iter_mut().zip(&mut q).zip(x) {
+        // Past 15 the tail is 0, and its slope too; infinity must not be squared.
+        let a = s.min(s.splat(15.0), s.abs(x));
+        let denominator = s.add(a, s.splat(4.0));
+        let y = s.div(a, denominator);
+        *q = s.mul_add(y, s.splat(2.0), s.splat(-1.0));
+        *head = Head { a, denominator, y, q: *q, slope: zero };
+    }
+    let [_, slopes @ ..] = MILLS;
+    for (head, slope) in heads.iter_mut().zip(horner_group(s, q, slopes)) {
+        head.slope = slope;
+    }
+    heads
+}
+
+#[inline(always)]
+fn parts<S: Simd>(s: S, Head { a, denominator, y, q, slope }: Head<S>) -> Parts<S> {
+    let [constant, ..] = MILLS;
     let constant = s.splat(constant);
     let mills = s.mul_add(slope, q, constant);
     let mills_low = s.mul_add(slope, q, s.sub(constant, mills));
     // What the division leaves, a - y·(a + 4), moves y·M by that over a + 4, which is (1 - y)/4 of it,
     // times the derivative of y·M by y, which is close to 2(1 - y)⁴: (0.87(1 - y))⁵ in all.
-    let denominator_low = s.sub(a, s.sub(denominator, four));
+    let denominator_low = s.sub(a, s.sub(denominator, s.splat(4.0)));
     let remainder = if S::FUSED { s.neg_mul_add(y, denominator, a) } else { s.splat(0.0) };
     let remainder = s.neg_mul_add(y, denominator_low, remainder);
     let fifth_root = s.splat(0.870_550_6);
@@ -107,16 +136,28 @@ fn value<S: Simd>(s: S, x: S::F32, parts: &Parts<S>) -> S::F32 {
     s.neg_mul_add(s.mul(mantissa, power), s.splat(UNIT), s.max(s.splat(-0.0), x))
 }
 
+/// [`gelu`] of each register.
+#[inline(always)]
+fn gelu_group<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
+    let mut y = x;
+    for (y, head) in y.iter_mut().zip(heads(s, x)) {
+        *y = value(s, *y, &parts(s, head));
+    }
+    y
+}
+
 /// `x · Φ(x)`.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    value(s, x, &parts(s, x))
+    let [y] = gelu_group(s, [x]);
+    y
 }
 
 /// `x · Φ(x)` and its derivative, `Φ(x) + x · φ(x)`.
 #[inline(always)]
 pub(crate) fn gelu_with_derivative<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
-    let parts = parts(s, x);
+    let [head] = heads(s, [x]);
+    let parts = parts(s, head);
     let Parts { a, power, p, y, mills, .. } = parts;
     let ratio = s.mul(s.mul(mills, s.splat(0.25)), s.sub(s.splat(1.0), y));
     let slope = s.neg_mul_add(a, s.splat(DENSITY_AT_0), ratio);
@@ -130,8 +171,15 @@ pub(crate) fn gelu_with_derivative<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32)
 pub(super) struct Gelu;
 
 impl Function for Gelu {
+    const GROUP: usize = 2;
+
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         gelu(s, x)
+    }
+
+    #[inline(always)]
+    fn apply_group<S: Simd, const N: usize>(self, s: S, x: [S::F32; N]) -> [S::F32; N] {
+        gelu_group(s, x)
     }
 }
