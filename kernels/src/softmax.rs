@@ -52,7 +52,7 @@ use crate::math::generic::{exp, ln};
 use crate::math::{Function, map_in, map_in_place_in};
 use crate::simd::{BLOCK, Kernel, Simd};
 use long::row_exp_sum;
-use short::Row;
+use short::Tile;
 
 /// Elements of a row that are summed before the compensated total takes over.
 const PIECE: usize = 1024;
@@ -87,13 +87,67 @@ fn store_block<S: Simd>(s: S, v: S::Block, out: &mut [f32]) {
     }
 }
 
+/// A function of rows.
+trait Row: Copy {
+    /// A row of at most [`BLOCK`] elements; missing lanes are -∞.
+    fn block<S: Simd>(self, s: S, row: S::Block) -> S::Block;
+    /// As many such rows as there are lanes, one a lane; the columns are the first `cols` of `tile`.
+    fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize);
+    /// Rows of more than [`BLOCK`] elements, from `x`, or in place if that is empty.
+    fn long_rows<S: Simd>(self, s: S, x: &[f32], cols: usize, out: &mut [f32])
+    -> Result<(), Error>;
+}
+
 #[derive(Clone, Copy)]
 struct Softmax;
+
+impl Row for Softmax {
+    #[inline(always)]
+    fn block<S: Simd>(self, s: S, row: S::Block) -> S::Block {
+        short::softmax(s, row)
+    }
+    #[inline(always)]
+    fn columns<S: Simd>(self, s: S, tile: &mut Tile, _: &mut Tile, cols: usize) {
+        short::softmax_columns(s, tile, cols);
+    }
+    #[inline(always)]
+    fn long_rows<S: Simd>(
+        self,
+        s: S,
+        x: &[f32],
+        cols: usize,
+        out: &mut [f32],
+    ) -> Result<(), Error> {
+        long_softmax(s, x, cols, out);
+        Ok(())
+    }
+}
 
 #[derive(Clone, Copy)]
 struct LogSoftmax;
 
-/// Rows of more than a block, from `x`, or in place if that is empty: in functions of their own, apart
+impl Row for LogSoftmax {
+    #[inline(always)]
+    fn block<S: Simd>(self, s: S, row: S::Block) -> S::Block {
+        short::log_softmax(s, row)
+    }
+    #[inline(always)]
+    fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize) {
+        short::log_softmax_columns(s, tile, spare, cols);
+    }
+    #[inline(always)]
+    fn long_rows<S: Simd>(
+        self,
+        s: S,
+        x: &[f32],
+        cols: usize,
+        out: &mut [f32],
+    ) -> Result<(), Error> {
+        long_log_softmax(s, x, cols, out)
+    }
+}
+
+/// Rows of more than a block, from `x`, or in place if that is empty: in a function of their own, apart
 /// from the short ones, whose loops would not be unrolled in one that large.
 struct LongRows<'a, F> {
     function: F,
@@ -102,55 +156,54 @@ struct LongRows<'a, F> {
     out: &'a mut [f32],
 }
 
-impl Kernel for LongRows<'_, Softmax> {
+impl<F: Row> Kernel for LongRows<'_, F> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Result<(), Error> {
-        let Self { x, cols, out, .. } = self;
-        if held::holds::<S>(cols) {
-            s.call(held::Softmax { x, cols, out });
-            return Ok(());
-        }
-        let mut sources = x.chunks_exact(cols);
-        for row in out.chunks_exact_mut(cols) {
-            long::softmax(s, sources.next().unwrap_or_default(), row);
-        }
-        Ok(())
+        let Self { function, x, cols, out } = self;
+        function.long_rows(s, x, cols, out)
     }
 }
 
-impl Kernel for LongRows<'_, LogSoftmax> {
-    type Output = Result<(), Error>;
+/// Softmax of [`LongRows`].
+#[inline(always)]
+fn long_softmax<S: Simd>(s: S, x: &[f32], cols: usize, out: &mut [f32]) {
+    if held::holds::<S>(cols) {
+        return s.call(held::Softmax { x, cols, out });
+    }
+    let mut sources = x.chunks_exact(cols);
+    for row in out.chunks_exact_mut(cols) {
+        long::softmax(s, sources.next().unwrap_or_default(), row);
+    }
+}
 
-    /// Two passes over a row. As many rows at a time as there are lanes for their logarithms, fewer if
-    /// they would not stay in the first cache.
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Result<(), Error> {
-        let Self { x, cols, out, .. } = self;
-        let group = cols * (8 * PIECE / cols).clamp(1, S::LANES);
-        let mut sources = x.chunks(group);
-        for out in out.chunks_mut(group) {
-            let x = sources.next().unwrap_or_default();
-            let (mut largest, mut sums) = ([0.0; BLOCK], [1.0; BLOCK]);
-            exp_sums(s, if x.is_empty() { out } else { x }, cols, &mut largest, &mut sums);
-            for sum in &mut sums {
-                // With +∞ in the row.
-                *sum = if *sum == f32::INFINITY { f32::NAN } else { *sum };
-            }
-            let mut logs = [0.0; BLOCK];
-            s.store_tail(ln(s, s.load_tail(&sums, 1.0)), &mut logs);
-            let mut sources = x.chunks_exact(cols);
-            for (row, (max, log)) in out.chunks_exact_mut(cols).zip(largest.into_iter().zip(logs)) {
-                let difference = Difference { max, log };
-                match sources.next() {
-                    Some(x) => map_in(s, difference, x, row)?,
-                    None => map_in_place_in(s, difference, row),
-                }
+/// Log-softmax of [`LongRows`], in two passes over a row that is held. As many rows at a time as there
+/// are lanes for their logarithms, fewer if they would not stay in the first cache.
+#[inline(always)]
+fn long_log_softmax<S: Simd>(s: S, x: &[f32], cols: usize, out: &mut [f32]) -> Result<(), Error> {
+    let group = cols * (8 * PIECE / cols).clamp(1, S::LANES);
+    let mut sources = x.chunks(group);
+    for out in out.chunks_mut(group) {
+        let x = sources.next().unwrap_or_default();
+        let (mut largest, mut sums) = ([0.0; BLOCK], [1.0; BLOCK]);
+        exp_sums(s, if x.is_empty() { out } else { x }, cols, &mut largest, &mut sums);
+        for sum in &mut sums {
+            // With +∞ in the row.
+            *sum = if *sum == f32::INFINITY { f32::NAN } else { *sum };
+        }
+        let mut logs = [0.0; BLOCK];
+        s.store_tail(ln(s, s.load_tail(&sums, 1.0)), &mut logs);
+        let mut sources = x.chunks_exact(cols);
+        for (row, (max, log)) in out.chunks_exact_mut(cols).zip(largest.into_iter().zip(logs)) {
+            let difference = Difference { max, log };
+            match sources.next() {
+                Some(x) => map_in(s, difference, x, row)?,
+                None => map_in_place_in(s, difference, row),
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The largest element M of each row, at most [`f32::MAX`], and the sum of exp(x - M).
@@ -180,16 +233,13 @@ impl Function for Difference {
 
 /// Each row of `x` through `function` into the same row of `out`.
 #[inline(always)]
-fn rows<'a, S: Simd, F: Row>(
+fn rows<S: Simd, F: Row>(
     s: S,
     function: F,
-    x: &'a [f32],
+    x: &[f32],
     cols: usize,
-    out: &'a mut [f32],
-) -> Result<(), Error>
-where
-    LongRows<'a, F>: Kernel<Output = Result<(), Error>>,
-{
+    out: &mut [f32],
+) -> Result<(), Error> {
     check_rows("x", x.len(), cols)?;
     check_len("out", out.len(), x.len())?;
     if x.is_empty() {
@@ -208,15 +258,12 @@ where
 
 /// Each row of `x` through `function`, in place.
 #[inline(always)]
-fn rows_in_place<'a, S: Simd, F: Row>(
+fn rows_in_place<S: Simd, F: Row>(
     s: S,
     function: F,
-    x: &'a mut [f32],
+    x: &mut [f32],
     cols: usize,
-) -> Result<(), Error>
-where
-    LongRows<'a, F>: Kernel<Output = Result<(), Error>>,
-{
+) -> Result<(), Error> {
     check_rows("x", x.len(), cols)?;
     if x.is_empty() {
         return Ok(());

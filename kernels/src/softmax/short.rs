@@ -4,7 +4,7 @@
 //! a row takes one operation a column for all of them, in the order of the tree of [`crate::simd`]. The
 //! last rows go one by one.
 
-use super::{LogSoftmax, Softmax, exp_or_zero, store_block};
+use super::{Row, exp_or_zero, store_block};
 use crate::math::generic::{exp, ln};
 use crate::simd::{BLOCK, Simd};
 
@@ -75,69 +75,61 @@ pub(crate) fn sum_columns<S: Simd>(s: S, tile: &Tile, cols: usize) -> S::F32 {
     sum
 }
 
-/// A function of a row of at most [`BLOCK`] elements.
-pub(super) trait Row: Copy {
-    /// One row; missing lanes are -∞.
-    fn block<S: Simd>(self, s: S, row: S::Block) -> S::Block;
-    /// As many rows as there are lanes, one a lane; the columns are the first `cols` of `tile`.
-    fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize);
+/// Softmax of a row; missing lanes are -∞.
+#[inline(always)]
+pub(super) fn softmax<S: Simd>(s: S, mut x: S::Block) -> S::Block {
+    let max = s.splat(s.max_block(x));
+    for x in x.as_mut() {
+        *x = exp_or_zero(s, *x, max);
+    }
+    let scale = s.splat(1.0 / s.sum_block(x));
+    for x in x.as_mut() {
+        *x = s.mul(*x, scale);
+    }
+    x
 }
 
-impl Row for Softmax {
-    #[inline(always)]
-    fn block<S: Simd>(self, s: S, mut x: S::Block) -> S::Block {
-        let max = s.splat(s.max_block(x));
-        for x in x.as_mut() {
-            *x = exp_or_zero(s, *x, max);
-        }
-        let scale = s.splat(1.0 / s.sum_block(x));
-        for x in x.as_mut() {
-            *x = s.mul(*x, scale);
-        }
-        x
+/// Softmax of rows that are the lanes of the columns.
+#[inline(always)]
+pub(super) fn softmax_columns<S: Simd>(s: S, tile: &mut Tile, cols: usize) {
+    let max = max_columns(s, tile, cols);
+    for x in columns_mut(s, tile, cols) {
+        s.store(exp(s, s.sub(s.load(x), max)), x);
     }
-
-    #[inline(always)]
-    fn columns<S: Simd>(self, s: S, tile: &mut Tile, _: &mut Tile, cols: usize) {
-        let max = max_columns(s, tile, cols);
-        for x in columns_mut(s, tile, cols) {
-            s.store(exp(s, s.sub(s.load(x), max)), x);
-        }
-        let scale = s.div(s.splat(1.0), sum_columns(s, tile, cols));
-        for x in columns_mut(s, tile, cols) {
-            s.store(s.mul(s.load(x), scale), x);
-        }
+    let scale = s.div(s.splat(1.0), sum_columns(s, tile, cols));
+    for x in columns_mut(s, tile, cols) {
+        s.store(s.mul(s.load(x), scale), x);
     }
 }
 
-impl Row for LogSoftmax {
-    #[inline(always)]
-    fn block<S: Simd>(self, s: S, mut x: S::Block) -> S::Block {
-        let max = s.splat(s.max_block(x));
-        let mut e = x;
-        for (x, e) in x.as_mut().iter_mut().zip(e.as_mut()) {
-            *e = exp_or_zero(s, *x, max);
-            *x = s.sub(*x, max);
-        }
-        let log = ln(s, s.splat(s.sum_block(e)));
-        for x in x.as_mut() {
-            *x = s.sub(*x, log);
-        }
-        x
+/// Log-softmax of a row; missing lanes are -∞.
+#[inline(always)]
+pub(super) fn log_softmax<S: Simd>(s: S, mut x: S::Block) -> S::Block {
+    let max = s.splat(s.max_block(x));
+    let mut e = x;
+    for (x, e) in x.as_mut().iter_mut().zip(e.as_mut()) {
+        *e = exp_or_zero(s, *x, max);
+        *x = s.sub(*x, max);
     }
+    let log = ln(s, s.splat(s.sum_block(e)));
+    for x in x.as_mut() {
+        *x = s.sub(*x, log);
+    }
+    x
+}
 
-    #[inline(always)]
-    fn columns<S: Simd>(self, s: S, tile: &mut Tile, spare: &mut Tile, cols: usize) {
-        let max = max_columns(s, tile, cols);
-        for (x, term) in columns_mut(s, tile, cols).zip(columns_mut(s, spare, cols)) {
-            let shifted = s.sub(s.load(x), max);
-            s.store(shifted, x);
-            s.store(exp(s, shifted), term);
-        }
-        let log = ln(s, sum_columns(s, spare, cols));
-        for x in columns_mut(s, tile, cols) {
-            s.store(s.sub(s.load(x), log), x);
-        }
+/// Log-softmax of rows that are the lanes of the columns.
+#[inline(always)]
+pub(super) fn log_softmax_columns<S: Simd>(s: S, tile: &mut Tile, spare: &mut Tile, cols: usize) {
+    let max = max_columns(s, tile, cols);
+    for (x, term) in columns_mut(s, tile, cols).zip(columns_mut(s, spare, cols)) {
+        let shifted = s.sub(s.load(x), max);
+        s.store(shifted, x);
+        s.store(exp(s, shifted), term);
+    }
+    let log = ln(s, sum_columns(s, spare, cols));
+    for x in columns_mut(s, tile, cols) {
+        s.store(s.sub(s.load(x), log), x);
     }
 }
 
