@@ -49,6 +49,8 @@ const ALIGN: usize = 16;
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
 /// Rows of A are read from end to end.
 const ALIAS: usize = 1024;
+/// Rows of A that alias and still find room in the first cache, beside B.
+const WAYS: usize = 10;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
 const PACK_MIN_ROWS: usize = 48;
 const PACK_MIN_COLS: usize = 128;
@@ -349,7 +351,7 @@ pub(super) fn strips<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<S
     // Equal tiles, if they are high enough to hide the latency of their multiply-adds.
     let equal = (1..=limit.min(m)).rev().find(|rows| m.is_multiple_of(*rows));
     if let Some(rows) = equal
-        && (tiles.larger == 0 || rows * vectors >= ENOUGH)
+        && (rows >= tiles.small || k <= SHORT_K && rows * vectors >= ENOUGH)
     {
         let first = strip(rows, m / rows)?;
         return Some(Strips { first, second: None, lhs_offset: 0, out_offset: 0 });
@@ -396,6 +398,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
     let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { MC };
     let (blocks, block_count) = Deal::new(m, mc);
+    let ways = if lhs.col == 1 && aliases(lhs.row) { WAYS } else { MAX_ROWS };
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
@@ -453,10 +456,11 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         cols,
                         vectors,
                         // Packed A has the tiles of the first, widest panel.
-                        rows_limit: rows_limit::<S>(
-                            split,
-                            if pack_lhs { panels.part(first_panel) } else { vectors },
-                        ),
+                        rows_limit: if pack_lhs {
+                            rows_limit::<S>(split, panels.part(first_panel))
+                        } else {
+                            rows_limit::<S>(split, vectors).min(ways)
+                        },
                         lhs: lhs.at(row, p),
                         pack: pack_lhs.then_some(packed_lhs),
                         fresh: panel == first_panel,
