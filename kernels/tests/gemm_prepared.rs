@@ -151,6 +151,11 @@ fn what_cannot_be_is_not_prepared() {
         assert!(matches!(error, Error::View { rows: 4, .. }));
         let error = new(row(3, 4), row(4, 5), Layout::strided(3, 5, huge, 1), none);
         assert!(matches!(error, Error::View { .. }));
+        // So many rows are tiles of two heights, one below the other.
+        let error = new(Layout::strided(17, 4, huge, 1), row(4, 16), row(17, 16), none);
+        assert!(matches!(error, Error::View { rows: 17, .. }));
+        let error = new(row(17, 4), row(4, 16), Layout::strided(17, 16, huge, 1), none);
+        assert!(matches!(error, Error::View { rows: 17, .. }));
         for (row_stride, col_stride) in [(0, 1), (4, 1), (1, 0), (1, 2)] {
             let c = Layout::strided(3, 5, row_stride, col_stride);
             let error = new(row(3, 4), row(4, 5), c, none);

@@ -80,6 +80,8 @@ impl Prepared {
             EpilogueKind::Derivative(_, saved) => saved.check()?,
             EpilogueKind::None | EpilogueKind::DerivativeInPlace(_) => 0,
         };
+        // Before the code is chosen, which multiplies strides.
+        let (lhs_len, rhs_len, c_len) = (lhs.check()?, rhs.check()?, c.check_mut()?);
         let code = match level {
             Level::Portable(s) => code(s, &outline),
             #[cfg(target_arch = "x86_64")]
@@ -87,15 +89,8 @@ impl Prepared {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(s) => code(s, &outline),
         };
-        Ok(Self {
-            lhs_len: lhs.check()?,
-            rhs_len: rhs.check()?,
-            c_len: c.check_mut()?,
-            operand_len,
-            scratch_len: outline.scratch_len(),
-            code,
-            outline,
-        })
+        let scratch_len = outline.scratch_len();
+        Ok(Self { lhs_len, rhs_len, c_len, operand_len, scratch_len, code, outline })
     }
 
     /// Length of the scratch slice that [`Prepared::run`] needs.
