@@ -333,8 +333,8 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         self.mul(self.mul(a, first), second)
     }
 
-    /// k and m with x = m * 2^k and m from 3/4 to 3/2, for a positive finite x, subnormal or not; finite
-    /// numbers or NaN for others.
+    /// k and m with x = m * 2^k and m from 3/4 to 3/2, for a positive finite x, subnormal or not; any
+    /// two numbers for others.
     #[inline(always)]
     fn split_exponent(self, x: Self::F32) -> (Self::F32, Self::F32) {
         // A subnormal is made normal: beside the bit of 2^-102 its own say how much more it is, times

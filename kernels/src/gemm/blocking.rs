@@ -493,7 +493,7 @@ impl Kernel for Scale<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `super::Large` alone, which vouches for the problem.
+        // SAFETY: made by `Large` in `outline` alone, where the caller of `Outline::run` vouches.
         unsafe { scale(s, self.0) }
     }
 }

@@ -23,7 +23,7 @@ impl Kernel for Column {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `super::product_in` alone, which vouches for the problem.
+        // SAFETY: made by `Outline::run` alone, whose caller vouches for the problem.
         unsafe { run(s, &self.0) }
     }
 }

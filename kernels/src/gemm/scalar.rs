@@ -31,7 +31,7 @@ impl Kernel for Product {
         let Self(problem, order) = &self;
         let Problem { k, kc, lhs, rhs, bias, ref finish, .. } = *problem;
         if kc >= k || *order == Order::Lanes {
-            // SAFETY: made by `super::product_in` alone, which vouches for the problem.
+            // SAFETY: made by `Outline::run` alone, whose caller vouches for the problem.
             unsafe { block(s, problem, *order) };
             return;
         }
@@ -244,7 +244,7 @@ unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
         Order::Chain => (1, 1),
         Order::Split => (SPLIT, SPLIT),
         // Those that have no product are zero, of which this saves adding some.
-        Order::Lanes => (BLOCK, BLOCK.min(k.next_power_of_two())),
+        Order::Lanes => (BLOCK, k.min(BLOCK).next_power_of_two()),
     };
     let mut sums = MaybeUninit::<[f32; BLOCK]>::uninit();
     let sums = sums.as_mut_ptr().cast::<f32>();
@@ -304,8 +304,8 @@ impl Kernel for Element<'_> {
         let Self { problem, sum, row, column } = self;
         let Problem { k, bias, out, out_row, out_col, ref finish, after, .. } = *problem;
         let out = out.wrapping_add(row * out_row + column * out_col);
-        // SAFETY: made by this file alone, for elements that C has; `super::product_in` vouches for
-        // C, for a bias, unless null, in each column, and for a saved matrix of the same shape.
+        // SAFETY: made by this file alone, for elements that C has; the caller of `Outline::run` vouches
+        // for C, for a bias, unless null, in each column, and for a saved matrix of the same shape.
         unsafe {
             let x = finished(s, finish, (k > 0).then_some(sum), out, bias, column);
             *out = match after.pass {
