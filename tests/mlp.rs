@@ -416,11 +416,16 @@ fn products_of_another_network_are_refused() {
     };
     let (of_one, of_other) = (prepare(&one, 2), prepare(&other, 2));
     let mixed = [of_one[0], prepare(&one, 3)[1]];
+    // Of the layer itself, but above one with another activation.
+    let above_other = [of_one[0], of_other[1]];
     let mlp = one.mlp();
     let mut buffer = vec![0.0; mlp.workspace_len(2, 1)];
-    for (products, reason) in
-        [(&of_other[..], "another network"), (&of_one[..1], "another"), (&mixed, "several sizes")]
-    {
+    for (products, reason) in [
+        (&of_other[..], "another network"),
+        (&of_one[..1], "another network"),
+        (&above_other, "another network"),
+        (&mixed, "several sizes"),
+    ] {
         let workspace = Workspace::new(&mlp, 2, &mut buffer).unwrap();
         let error = workspace.with_products(products).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");

@@ -14,6 +14,8 @@ use crate::{Executor, parallel};
 #[derive(Clone, Copy, Debug)]
 pub struct LayerProducts {
     layer: Layer,
+    /// The layer whose derivative `below` multiplies by.
+    layer_below: Option<Layer>,
     level: Level,
     rows: usize,
     /// x W, with bias and, unless that saves its derivative, activation.
@@ -68,6 +70,7 @@ impl LayerProducts {
         let ones = Layout::strided(1, rows, 0, 0);
         Ok(Self {
             layer,
+            layer_below: below,
             level,
             rows,
             forward: new(x, weights, delta, forward)?,
@@ -86,7 +89,10 @@ impl<'w> Workspace<'w> {
     /// [`Error::Combination`] if they were made for other layers than the workspace was.
     pub fn with_products(mut self, products: &'w [LayerProducts]) -> Result<Self, Error> {
         let layers = self.mlp.layers();
-        if !products.is_empty() && !products.iter().map(|of| &of.layer).eq(layers) {
+        let below = core::iter::once(None).chain(layers.iter().map(Some));
+        let own = layers.iter().zip(below);
+        let of = products.iter().map(|of| (&of.layer, of.layer_below.as_ref()));
+        if !products.is_empty() && !of.eq(own) {
             return Err(Error::Combination("the products were prepared for another network"));
         }
         let same = |of: &LayerProducts| products.first().is_some_and(|first| first.is_like(of));
