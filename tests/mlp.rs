@@ -179,6 +179,19 @@ fn gradients_agree_with_central_differences() {
     }
 }
 
+/// Of a single row, whose biases have its δ for a gradient.
+#[test]
+fn gradients_of_one_row() {
+    for (loss, outputs) in [
+        (Loss::MeanSquaredError, 3),
+        (Loss::BinaryCrossEntropy, 1),
+        (Loss::CategoricalCrossEntropy, 4),
+    ] {
+        let net = Net::new(&[5, 19, 6, outputs], Activation::Gelu, Activation::Identity);
+        check_gradient(&net, loss, 1, 1);
+    }
+}
+
 /// Layers too wide for a backward pass in place, above one another and above narrow ones.
 #[test]
 fn gradients_of_wide_layers() {

@@ -107,6 +107,9 @@ fn large_and_aliasing_shapes() {
         (50, 129, 1600, [Layout::RowsWithGap(1024 * 2 - 1600), Layout::Columns, Layout::Columns]),
         (600, 200, 512, [Layout::Rows, Layout::Columns, Layout::Rows]),
         (300, 140, 512, [Layout::Columns, Layout::RowsWithGap(1024 - 140), Layout::Columns]),
+        // A short k: lower blocks of rows, of which the first packs B for all.
+        (270, 140, 40, [Layout::Rows, Layout::Columns, Layout::Rows]),
+        (300, 70, 64, [Layout::Columns, Layout::Rows, Layout::Columns]),
     ]
     .into_iter()
     .zip([
@@ -119,6 +122,8 @@ fn large_and_aliasing_shapes() {
         Kind::None,
         Kind::InPlace(Activation::Relu),
         Kind::InPlace(Activation::Tanh),
+        Kind::Activation(Activation::Relu),
+        Kind::InPlace(Activation::Sigmoid),
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());
         (case.alpha, case.beta) = (-0.5, 1.0);
