@@ -3,7 +3,7 @@
 //! Up to 1,024 elements, a row stays in the first cache from the search for its largest element to the
 //! scaling. By pieces of 128 held in registers, each with the largest element so far, it would be read
 //! once before the scaling, but the exponentials of the differences cost more than that saves: on an
-//! AMD EPYC (Zen 5) 1.09 to 1.18 times the time with AVX2, 0.95 (256 elements) to 1.24 (129, 400) with
+//! AMD EPYC (Zen 5) 1.12 to 1.18 times the time with AVX2, 0.95 (256 elements) to 1.24 (129, 400) with
 //! AVX-512. A longer one is passed over twice, the first time piece by piece (Milakov and Gimelshein,
 //! *Online normalizer calculation for softmax*, 2018, with a piece in place of their element): a piece
 //! stays in the first cache while its largest element is found and the exponentials of the
