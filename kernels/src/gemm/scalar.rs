@@ -29,29 +29,40 @@ impl Kernel for Product {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self(problem, order) = &self;
-        let Problem { k, kc, lhs, rhs, bias, ref finish, .. } = *problem;
-        if kc >= k || *order == Order::Lanes {
-            // SAFETY: made by `Outline::run` alone, whose caller vouches for the problem.
+        if problem.kc >= problem.k || *order == Order::Lanes {
+            // SAFETY: made by `Outline::run`, whose caller vouches for the problem, or of a part of it.
             unsafe { block(s, problem, *order) };
-            return;
+        } else {
+            s.call(Blocks(problem, *order));
         }
-        let Finish { alpha, beta, floor, .. } = *finish;
-        let mut part = *problem;
+    }
+}
+
+/// A [`Product`] of several blocks of k.
+struct Blocks<'a>(&'a Problem, Order);
+
+impl Kernel for Blocks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(problem, order) = self;
+        let Problem { k, kc, lhs, rhs, bias, after, .. } = *problem;
+        let Finish { alpha, beta, floor, .. } = problem.finish;
         let mut p = 0;
         while p < k {
+            let mut part = *problem;
             part.k = kc.min(k - p);
             (part.lhs, part.rhs) = (lhs.at(0, p), rhs.at(p, 0));
             let beta = if p == 0 { beta } else { 1.0 };
             p += part.k;
-            if p == k {
-                (part.bias, part.after) = (bias, problem.after);
-                part.finish = Finish::new(alpha, beta, !bias.is_null(), floor);
+            (part.bias, part.after, part.finish) = if p == k {
+                (bias, after, Finish::new(alpha, beta, !bias.is_null(), floor))
             } else {
-                (part.bias, part.after) = (core::ptr::null(), After::NONE);
-                part.finish = Finish::new(alpha, beta, false, f32::NEG_INFINITY);
-            }
-            // SAFETY: as above, and the block lies in the matrices.
-            unsafe { block(s, &part, *order) };
+                let finish = Finish::new(alpha, beta, false, f32::NEG_INFINITY);
+                (core::ptr::null(), After::NONE, finish)
+            };
+            s.call(Product(part, order));
         }
     }
 }
@@ -105,6 +116,25 @@ unsafe fn block<S: Simd>(s: S, problem: &Problem, order: Order) {
         out_row: TILE,
     };
     let mut row = 0;
+    if m == 1
+        && split
+        && whole
+        && n.is_multiple_of(TILE)
+        && matches!(last, Last::Plain | Last::Layer)
+    {
+        // The sums of a layer wait in C for their bias.
+        tile.out = out;
+        // SAFETY: the tiles lie in C, A and B, as does the bias in its slice.
+        unsafe {
+            if machine::row(&tile, n / TILE) {
+                if last == Last::Layer {
+                    machine::layer(out, n / TILE, (bias, TILE), finish.floor, (out, TILE));
+                }
+                return;
+            }
+        }
+        tile.out = sums;
+    }
     if last == Last::Plain {
         (tile.out, tile.out_row) = (out, out_row);
         if whole && !split && n.is_multiple_of(TILE) {
@@ -240,7 +270,13 @@ unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
         let product = unsafe { machine::mul_add(*lhs.ptr, *rhs.ptr, 0.0) };
         return if order == Order::Chain { product } else { product + 0.0 };
     }
-    let (all, lanes) = match order {
+    if order == Order::Lanes {
+        // SAFETY: by the caller's word.
+        if let Some(sum) = unsafe { machine::lanes(lhs.ptr, lhs.col, rhs.ptr, rhs.row, k) } {
+            return sum;
+        }
+    }
+    let (all, lanes): (usize, usize) = match order {
         Order::Chain => (1, 1),
         Order::Split => (SPLIT, SPLIT),
         // Those that have no product are zero, of which this saves adding some.
@@ -249,27 +285,17 @@ unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
     let mut sums = MaybeUninit::<[f32; BLOCK]>::uninit();
     let sums = sums.as_mut_ptr().cast::<f32>();
     let (mut a, mut b) = (lhs.ptr, rhs.ptr);
-    // SAFETY: all the lanes are written before they are read; p < k.
+    // SAFETY: the lanes that are read are written before, `all` of them or those of p < k.
     unsafe {
-        let mut left = k;
-        let mut step = |lane: usize, before: f32| {
-            *sums.wrapping_add(lane) = machine::mul_add(*a, *b, before);
-            (a, b) = (a.wrapping_add(lhs.col), b.wrapping_add(rhs.row));
-        };
-        let now = left.min(all);
-        for lane in 0..now {
-            step(lane, 0.0);
-        }
-        for lane in now..lanes {
+        for lane in 0..lanes {
             *sums.wrapping_add(lane) = 0.0;
         }
-        left -= now;
-        while left > 0 {
-            let now = left.min(all);
-            for lane in 0..now {
-                step(lane, *sums.wrapping_add(lane));
-            }
-            left -= now;
+        let mut lane = 0;
+        for _ in 0..k {
+            let sum = sums.wrapping_add(lane);
+            *sum = machine::mul_add(*a, *b, *sum);
+            (a, b) = (a.wrapping_add(lhs.col), b.wrapping_add(rhs.row));
+            lane = (lane + 1) & (all - 1);
         }
         // (c0 + c1) + (c2 + c3) of four chains, lane i + lane i + 8 and so on of sixteen.
         if order == Order::Split {

@@ -2,8 +2,8 @@
 //! rounds once, and one instruction to load or store several neighbours.
 //!
 //! The inner loops are assembly, for the latter's sake: a compiler seldom finds registers in a row
-//! for what it loads. They hold four rows, columns or parameters at a time; the bits are those of the
-//! same formulas elsewhere.
+//! for what it loads. They hold four rows or parameters and four or sixteen columns at a time; the
+//! bits are those of the same formulas elsewhere.
 //!
 //! Stable Rust does not let assembly name those registers as operands where the FPU has no f64, so
 //! all goes by pointers and general registers. For single numbers `--cfg slimfit_nightly` takes
@@ -120,6 +120,10 @@ macro_rules! no_sums {
     };
 }
 
+#[path = "cortex_m/row.rs"]
+mod row;
+pub(crate) use row::{lanes, row};
+
 /// Adds the products of one step: of s16 to s19, a number a row, and s20 to s23, one a column.
 macro_rules! add_products {
     () => {
@@ -182,52 +186,6 @@ macro_rules! store_square {
             $out,
             ", {{s12-s15}}"
         )
-    };
-}
-
-/// Adds one of the last products of each column to a chain, if there is one.
-macro_rules! along_left {
-    ($s0:literal, $s1:literal, $s2:literal, $s3:literal) => {
-        concat!(
-            "subs {left}, {left}, #1\n",
-            "blt 4f\n",
-            "vldmia {a}!, {{s16}}\n",
-            "vldmia {b0}!, {{s20}}\n",
-            "vldmia {b1}!, {{s21}}\n",
-            "vldmia {b2}!, {{s22}}\n",
-            "vldmia {b3}!, {{s23}}\n",
-            "vfma.f32 ",
-            $s0,
-            ", s16, s20\n",
-            "vfma.f32 ",
-            $s1,
-            ", s16, s21\n",
-            "vfma.f32 ",
-            $s2,
-            ", s16, s22\n",
-            "vfma.f32 ",
-            $s3,
-            ", s16, s23"
-        )
-    };
-}
-
-/// Four sums of the four of each chain.
-macro_rules! store_row {
-    () => {
-        "vadd.f32 s0, s0, s4
-        vadd.f32 s1, s1, s5
-        vadd.f32 s2, s2, s6
-        vadd.f32 s3, s3, s7
-        vadd.f32 s8, s8, s12
-        vadd.f32 s9, s9, s13
-        vadd.f32 s10, s10, s14
-        vadd.f32 s11, s11, s15
-        vadd.f32 s0, s0, s8
-        vadd.f32 s1, s1, s9
-        vadd.f32 s2, s2, s10
-        vadd.f32 s3, s3, s11
-        vstmia {out}, {{s0-s3}}"
     };
 }
 
@@ -386,140 +344,6 @@ pub(crate) unsafe fn square(tile: &Tile) -> bool {
         } else {
             return false;
         }
-    }
-    true
-}
-
-/// One row of A times four columns of B for each of `tiles`, side by side; four chains of products an
-/// element, p modulo four. Says whether it did so.
-///
-/// # Safety
-/// As for [`grid`], with one row, and four columns of B and of `out` a tile.
-#[inline(never)]
-pub(crate) unsafe fn row(tile: &Tile, tiles: usize) -> bool {
-    let Tile { a, a_col, mut b, b_row, b_col, k, mut out, .. } = *tile;
-    let across = b_col == 1 && a_col <= 1;
-    if !across && (b_row != 1 || a_col != 1) {
-        return false;
-    }
-    // A single number instead of a row is read four times from its copies.
-    // SAFETY: the first element of A.
-    let copies = unsafe { [*a; 4] };
-    let (a, a_next) = if a_col == 0 { (copies.as_ptr(), 0) } else { (a, bytes(4)) };
-    for _ in 0..tiles {
-        // SAFETY: as in `grid`.
-        unsafe {
-            if across {
-                fpu!(
-                    no_sums!(),
-                    "cmp {k}, #0
-                beq 3f
-                2:
-                vldmia {a}, {{s16-s19}}
-                add {a}, {a}, {a_next}
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vldmia {b}, {{s24-s27}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s0, s16, s20
-                vfma.f32 s1, s16, s21
-                vfma.f32 s2, s16, s22
-                vfma.f32 s3, s16, s23
-                vfma.f32 s4, s17, s24
-                vfma.f32 s5, s17, s25
-                vfma.f32 s6, s17, s26
-                vfma.f32 s7, s17, s27
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vldmia {b}, {{s24-s27}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s8, s18, s20
-                vfma.f32 s9, s18, s21
-                vfma.f32 s10, s18, s22
-                vfma.f32 s11, s18, s23
-                vfma.f32 s12, s19, s24
-                vfma.f32 s13, s19, s25
-                vfma.f32 s14, s19, s26
-                vfma.f32 s15, s19, s27
-                subs {k}, {k}, #1
-                bne 2b
-                3:
-                subs {left}, {left}, #1
-                blt 4f
-                vldmia {a}!, {{s16}}
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s0, s16, s20
-                vfma.f32 s1, s16, s21
-                vfma.f32 s2, s16, s22
-                vfma.f32 s3, s16, s23
-                subs {left}, {left}, #1
-                blt 4f
-                vldmia {a}!, {{s16}}
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s4, s16, s20
-                vfma.f32 s5, s16, s21
-                vfma.f32 s6, s16, s22
-                vfma.f32 s7, s16, s23
-                subs {left}, {left}, #1
-                blt 4f
-                vldmia {a}, {{s16}}
-                vldmia {b}, {{s20-s23}}
-                vfma.f32 s8, s16, s20
-                vfma.f32 s9, s16, s21
-                vfma.f32 s10, s16, s22
-                vfma.f32 s11, s16, s23
-                4:",
-                    store_row!();
-                    t = out(reg) _, k = inout(reg) k / 4 => _, left = inout(reg) k % 4 => _,
-                    a = inout(reg) a => _, a_next = in(reg) a_next,
-                    b = inout(reg) b => _, b_row = in(reg) bytes(b_row), out = in(reg) out,
-                );
-            } else {
-                let column = |j: usize| b.wrapping_add(j * b_col);
-                fpu!(
-                    no_sums!(),
-                    "cmp {k}, #0
-                beq 3f
-                2:
-                vldmia {a}!, {{s16-s19}}
-                vldmia {b0}!, {{s20-s23}}
-                vldmia {b1}!, {{s24-s27}}
-                vldmia {b2}!, {{s28-s31}}
-                vfma.f32 s0, s16, s20
-                vfma.f32 s4, s17, s21
-                vfma.f32 s8, s18, s22
-                vfma.f32 s12, s19, s23
-                vldmia {b3}!, {{s20-s23}}
-                vfma.f32 s1, s16, s24
-                vfma.f32 s5, s17, s25
-                vfma.f32 s9, s18, s26
-                vfma.f32 s13, s19, s27
-                vfma.f32 s2, s16, s28
-                vfma.f32 s6, s17, s29
-                vfma.f32 s10, s18, s30
-                vfma.f32 s14, s19, s31
-                vfma.f32 s3, s16, s20
-                vfma.f32 s7, s17, s21
-                vfma.f32 s11, s18, s22
-                vfma.f32 s15, s19, s23
-                subs {k}, {k}, #1
-                bne 2b
-                3:",
-                    along_left!("s0", "s1", "s2", "s3"),
-                    along_left!("s4", "s5", "s6", "s7"),
-                    along_left!("s8", "s9", "s10", "s11"),
-                    "4:",
-                    store_row!();
-                    t = out(reg) _, k = inout(reg) k / 4 => _, left = inout(reg) k % 4 => _,
-                    a = inout(reg) a => _, b0 = inout(reg) b => _, b1 = inout(reg) column(1) => _,
-                    b2 = inout(reg) column(2) => _, b3 = inout(reg) column(3) => _, out = in(reg) out,
-                );
-            }
-        }
-        b = b.wrapping_add(4 * b_col);
-        out = out.wrapping_add(4);
     }
     true
 }

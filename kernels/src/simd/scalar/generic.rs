@@ -88,6 +88,18 @@ pub(crate) unsafe fn row(tile: &Tile, tiles: usize) -> bool {
     true
 }
 
+/// The sum of products over sixteen virtual lanes, if there is a loop for it: there is none.
+#[inline(always)]
+pub(crate) unsafe fn lanes(
+    _: *const f32,
+    _: usize,
+    _: *const f32,
+    _: usize,
+    _: usize,
+) -> Option<f32> {
+    None
+}
+
 /// `rows` rows of four of `max(floor, sums + bias)` to `out`.
 ///
 /// # Safety
