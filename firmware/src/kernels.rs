@@ -12,8 +12,11 @@ use crate::cancer::Fnv;
 /// Rows and columns of C, at most.
 const EDGE: usize = 9;
 /// Products an element, at most.
-const DEPTH: usize = 21;
+const DEPTH: usize = 33;
 const SCRATCH: usize = scratch_len(EDGE, EDGE, DEPTH);
+/// Columns of a single row, at most.
+const WIDTH: usize = 37;
+const ROW_SCRATCH: usize = scratch_len(1, WIDTH, DEPTH);
 
 /// Numbers between -1 and 1.
 fn fill(rng: &mut Pcg32, values: &mut [f32]) {
@@ -31,7 +34,7 @@ pub fn products() -> Result<u32, KernelError> {
         fill(&mut rng, values);
     }
     let mut hash = Fnv::default();
-    for k in [1, 2, 3, 4, 5, 8, 15, 16, 17, DEPTH] {
+    for k in [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 32, DEPTH] {
         for (m, n) in (1..=EDGE).flat_map(|m| (1..=EDGE).map(move |n| (m, n))) {
             for case in 0..16 {
                 let lhs = a.get(..m * k).unwrap_or_default();
@@ -65,6 +68,38 @@ pub fn products() -> Result<u32, KernelError> {
         let out = MatMut::new(&mut bias, 1, EDGE)?;
         gemm(Level::detect(), 1.0, ones, rhs, 0.0, out, Epilogue::None, &mut scratch)?;
         hash.add(&bias);
+    }
+    Ok(hash.0)
+}
+
+/// A single row of A, and one number for all of it, times many columns of B.
+pub fn rows() -> Result<u32, KernelError> {
+    let (mut a, mut b, mut bias) = ([0.0; DEPTH], [0.0; DEPTH * WIDTH], [0.0; WIDTH]);
+    let (mut start, mut scratch) = ([0.0; WIDTH], [0.0; ROW_SCRATCH]);
+    let mut rng = Pcg32::new(9, 0);
+    for values in [&mut a[..], &mut b, &mut bias, &mut start] {
+        fill(&mut rng, values);
+    }
+    let mut hash = Fnv::default();
+    for (k, n) in (0..=DEPTH).flat_map(|k| [12, 16, 20, 23, 32, WIDTH].map(|n| (k, n))) {
+        for case in 0..4 {
+            let lhs = match case & 1 {
+                0 => MatRef::new(a.get(..k).unwrap_or_default(), 1, k)?,
+                _ => MatRef::with_strides(&[0.3], 1, k, 0, 0)?,
+            };
+            let rhs = MatRef::new(b.get(..k * n).unwrap_or_default(), k, n)?;
+            let epilogue = match case & 2 {
+                0 => Epilogue::None,
+                _ => {
+                    let bias = bias.get(..n).unwrap_or_default();
+                    Epilogue::BiasActivation(bias, Activation::Relu)
+                }
+            };
+            let mut c = start;
+            let out = MatMut::new(c.get_mut(..n).unwrap_or_default(), 1, n)?;
+            gemm(Level::detect(), 1.0, lhs, rhs, 0.0, out, epilogue, &mut scratch)?;
+            hash.add(&c);
+        }
     }
     Ok(hash.0)
 }

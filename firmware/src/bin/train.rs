@@ -19,9 +19,11 @@ fn train() -> bool {
     line!("cancer: hash of the parameters ", hash.0);
     let Ok((loss, right)) = xor::train(300) else { return false };
     line!("xor: loss ", loss, " right ", right, " of 4");
-    let (Ok(products), Ok(updates)) = (kernels::products(), kernels::updates()) else {
+    let (Ok(products), Ok(rows), Ok(updates)) =
+        (kernels::products(), kernels::rows(), kernels::updates())
+    else {
         return false;
     };
-    line!("hash of products ", products, " and of updates ", updates);
+    line!("hash of products ", products, ", of rows ", rows, " and of updates ", updates);
     accuracy > 0.95 && right == 4
 }
