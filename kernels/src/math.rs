@@ -174,6 +174,7 @@ pub(crate) fn map_in<S: Simd, F: Function>(
     out: &mut [f32],
 ) -> Result<(), Error> {
     check_len("out", out.len(), x.len())?;
+    const { assert!(matches!(F::GROUP, 1 | 2 | 4 | 8)) };
     let (chunks, tail) = s.chunks(x);
     let (out_chunks, out_tail) = s.chunks_mut(out);
     let (chunks, out_chunks) = match F::GROUP {
@@ -194,6 +195,7 @@ pub(crate) fn map_in<S: Simd, F: Function>(
 /// `x = function(x)`, element by element.
 #[inline(always)]
 pub(crate) fn map_in_place_in<S: Simd, F: Function>(s: S, function: F, x: &mut [f32]) {
+    const { assert!(matches!(F::GROUP, 1 | 2 | 4 | 8)) };
     let (chunks, tail) = s.chunks_mut(x);
     let chunks = match F::GROUP {
         2 => map_groups_in_place::<S, F, 2>(s, function, chunks),

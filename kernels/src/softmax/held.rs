@@ -33,7 +33,7 @@ macro_rules! by_blocks {
             (6, false) => $function::<$s, 6, 1>($($argument),*),
             (7, true) => $function::<$s, 7, 1>($($argument),*),
             (8, true) => $function::<$s, 8, 1>($($argument),*),
-            _ => {}
+            _ => debug_assert!(false, "rows longer than registers hold"),
         }
     };
 }
