@@ -519,16 +519,20 @@ impl<'a> Mlp<'a> {
         self.check_params(params)?;
         self.check_state(options, state)?;
         let step = state.steps.saturating_add(1);
-        let rules = Update::of_step(&options.optimizer, step, options.penalty)?;
-        self.update_by(executor, options, rules, params, state, workspace)
+        let update = Update::of_step(&options.optimizer, step, options.penalty)?;
+        self.update_by(executor, options, update, params, state, workspace)
     }
 
-    /// [`Mlp::update`] by the rules of weights and biases, after the checks.
+    /// [`Mlp::update`] by that of the weights, after the checks.
+    ///
+    /// Inlined, and with one call of the optimizer, so that of a program whose options are constants
+    /// nothing is linked but what these ask for.
+    #[inline(always)]
     fn update_by<E: Executor>(
         &self,
         executor: &E,
         options: &StepOptions,
-        (on_weights, on_biases): (Update, Option<Update>),
+        update: Update,
         params: &mut [f32],
         state: &mut OptimizerState<'_>,
         workspace: &Workspace<'_>,
@@ -540,17 +544,19 @@ impl<'a> Mlp<'a> {
             Some(limit) => self.clip_scale(executor.level(), penalty, limit, grad, params)?,
             None => 1.0,
         };
-        let on_weights = on_weights.scaled(grad_scale);
+        let on_weights = update.scaled(grad_scale);
         let (first, second) = optimizer.split_state(params.len(), state.values);
         let mut rest = Segment { grad, params, first, second };
-        if let Some(on_biases) = on_biases {
-            let on_biases = on_biases.scaled(grad_scale);
-            for layer in self.layers {
-                on_weights.run(executor, rest.split_off(layer.weight_len()))?;
-                on_biases.run(executor, rest.split_off(layer.outputs))?;
-            }
-        } else {
-            on_weights.run(executor, rest)?;
+        let on_biases = on_weights.on_biases();
+        // All at once if biases are updated like weights, else the weights and biases of each layer.
+        let parts = if on_biases.is_some() { 2 * self.layers.len() } else { 1 };
+        for part in 0..parts {
+            let (update, len) = match (&on_biases, self.layers.get(part / 2)) {
+                (Some(on_biases), Some(layer)) if part % 2 == 1 => (on_biases, layer.outputs),
+                (Some(_), Some(layer)) => (&on_weights, layer.weight_len()),
+                _ => (&on_weights, grad.len()),
+            };
+            update.run(executor, rest.split_off(len))?;
         }
         state.steps = state.steps.saturating_add(1);
         Ok(())
@@ -573,13 +579,13 @@ impl<'a> Mlp<'a> {
         self.check_state(options, state)?;
         // First, as it is a chain of scalar functions: the products go on beside it.
         let step = state.steps.saturating_add(1);
-        let rules = Update::of_step(&options.optimizer, step, options.penalty)?;
+        let update = Update::of_step(&options.optimizer, step, options.penalty)?;
         self.forward(executor, params, batch.features, workspace)?;
         let level = executor.level();
         let data = self.loss(executor, options.loss, batch.targets, batch.weights, workspace)?;
         let penalty = self.penalty(level, options.penalty, params)?;
         self.backward(executor, params, batch.features, workspace)?;
-        self.update_by(executor, options, rules, params, state, workspace)?;
+        self.update_by(executor, options, update, params, state, workspace)?;
         Ok(StepLoss { data, penalty })
     }
 

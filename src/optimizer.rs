@@ -92,22 +92,9 @@ impl Optimizer {
     /// [`Error::Parameter`] names the one that does not.
     pub fn check(&self) -> Result<(), Error> {
         // An update of nothing checks what every update checks.
-        let (on_weights, _) = Update::of_step(self, 1, Penalty::NONE)?;
+        let update = Update::of_step(self, 1, Penalty::NONE)?;
         let nothing = Segment { grad: &[], params: &mut [], first: &mut [], second: &mut [] };
-        on_weights.run_piece(Level::PORTABLE, nothing)
-    }
-
-    /// Whether parameters shrink by themselves.
-    const fn decays(&self) -> bool {
-        matches!(self, Self::Adam(adam) if adam.decay != 0.0)
-    }
-
-    /// The same optimizer without decoupled decay: for biases.
-    const fn without_decay(mut self) -> Self {
-        if let Self::Adam(adam) = &mut self {
-            adam.decay = 0.0;
-        }
-        self
+        update.run_piece(Level::PORTABLE, nothing)
     }
 
     /// What step number `step`, counted from 1, needs, however many segments it updates.
@@ -173,19 +160,23 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// The update of weights, and that of biases, which have neither penalty nor decay, where it is
-    /// another one. `step` counts from 1.
+    /// The update of weights. `step` counts from 1.
     pub(crate) fn of_step(
         optimizer: &Optimizer,
         step: u32,
         penalty: Penalty,
-    ) -> Result<(Self, Option<Self>), Error> {
-        let on_weights = Self { rule: optimizer.at_step(step)?, penalty, grad_scale: 1.0 };
-        if penalty == Penalty::NONE && !optimizer.decays() {
-            return Ok((on_weights, None));
-        }
-        let rule = optimizer.without_decay().at_step(step)?;
-        Ok((on_weights, Some(Self { rule, penalty: Penalty::NONE, grad_scale: 1.0 })))
+    ) -> Result<Self, Error> {
+        Ok(Self { rule: optimizer.at_step(step)?, penalty, grad_scale: 1.0 })
+    }
+
+    /// The update of biases, which have neither penalty nor decay, where it is another one.
+    pub(crate) fn on_biases(&self) -> Option<Self> {
+        let rule = match self.rule {
+            Rule::Adam(step) if step.decays() => Rule::Adam(step.without_decay()),
+            _ if self.penalty == Penalty::NONE => return None,
+            rule => rule,
+        };
+        Some(Self { rule, penalty: Penalty::NONE, ..*self })
     }
 
     /// The same of a gradient that is scaled first.

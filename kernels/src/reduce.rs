@@ -34,6 +34,9 @@ use crate::simd::{BLOCK, Simd};
 /// Elements that are summed before the compensated total takes over.
 pub(crate) const PIECE: usize = 16_384;
 
+/// Elements of four blocks.
+const QUAD: usize = 4 * BLOCK;
+
 stamp! {
     /// Sum of all elements; zero for an empty slice.
     ///
@@ -181,7 +184,9 @@ pub(crate) fn sum_terms<S: Simd, T: Term>(s: S, term: T, mut a: &[f32], mut b: &
 
 #[inline(always)]
 fn sum_piece<S: Simd, T: Term>(s: S, term: T, a: &[f32], b: &[f32]) -> f32 {
-    const QUAD: usize = 4 * BLOCK;
+    if S::LANES == 1 {
+        return sum_one_by_one(s, term, a, b);
+    }
     let mut acc = s.splat_block(0.0);
     let (a_quads, a) = a.as_chunks::<QUAD>();
     let (b_quads, b) = b.as_chunks::<QUAD>();
@@ -204,6 +209,31 @@ fn sum_piece<S: Simd, T: Term>(s: S, term: T, a: &[f32], b: &[f32]) -> f32 {
     }
     if !a.is_empty() {
         add_block(s, term, s.load_block_tail(a, 0.0), s.load_block_tail(b, 0.0), &mut acc);
+    }
+    s.sum_block(acc)
+}
+
+/// [`sum_piece`] where a register holds one number: lane by lane, as flash is dear there.
+#[inline(always)]
+fn sum_one_by_one<S: Simd, T: Term>(s: S, term: T, a: &[f32], b: &[f32]) -> f32 {
+    let mut acc = s.splat_block(0.0);
+    let (a_quads, a) = a.as_chunks::<QUAD>();
+    let (b_quads, b) = b.as_chunks::<QUAD>();
+    for (a, b) in a_quads.iter().zip(b_quads) {
+        for (lane, acc) in acc.as_mut().iter_mut().enumerate() {
+            // The remainder says that no index is out of bounds.
+            let at = |x: &[f32; QUAD], block| s.splat(x[(block * BLOCK + lane) % QUAD]);
+            let two = |block| {
+                let sum = term.of(s, at(a, block), at(b, block));
+                term.add_to(s, at(a, block + 1), at(b, block + 1), sum)
+            };
+            *acc = s.add(*acc, s.add(two(0), two(2)));
+        }
+    }
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        if let Some(acc) = acc.as_mut().get_mut(i % BLOCK) {
+            *acc = term.add_to(s, s.splat(*a), s.splat(*b), *acc);
+        }
     }
     s.sum_block(acc)
 }

@@ -71,6 +71,9 @@ pub(super) struct Batch<'a> {
 /// Mean loss; the gradient goes to `grad` unless that is empty.
 #[inline(always)]
 pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: &mut [f32]) -> f32 {
+    if S::LANES == 1 {
+        return run_one_by_one(s, loss, batch, grad);
+    }
     let Batch { mut outputs, cols, mut targets, sample } = batch;
     let count = outputs.len() as f32;
     let pass = Pass { s, loss, scale: s.splat(P::FACTOR / count) };
@@ -89,7 +92,7 @@ pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: 
         for (outputs, targets) in output_blocks.iter().zip(target_blocks) {
             let weight = weights.next_block(s);
             let (outputs, targets) = (s.load_block(outputs), s.load_block(targets));
-            let slope = pass.add_block(outputs, targets, weight, &mut sum, BLOCK);
+            let slope = pass.add_block(outputs, targets, weight, &mut sum);
             if let Some(out) = grad_blocks.next() {
                 let (out, _) = s.chunks_mut(out);
                 for (out, slope) in out.iter_mut().zip(slope.as_ref()) {
@@ -101,12 +104,47 @@ pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: 
             let weight = weights.next_tail(s, output_tail.len());
             let outputs = s.load_block_tail(output_tail, 0.0);
             let targets = s.load_block_tail(target_tail, 0.0);
-            let slope = pass.add_block(outputs, targets, weight, &mut sum, output_tail.len());
+            let slope = pass.add_block(outputs, targets, weight, &mut sum);
             for (out, slope) in grad.chunks_mut(S::LANES).zip(slope.as_ref()) {
                 s.store_tail(*slope, out);
             }
         }
         total.add(s.sum_block(sum));
+    }
+    total.value() / count
+}
+
+/// [`run`] where a register holds one number: every element in one loop, as flash is dear there.
+#[inline(always)]
+fn run_one_by_one<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: &mut [f32]) -> f32 {
+    let Batch { outputs, cols, targets, sample } = batch;
+    let count = outputs.len() as f32;
+    let scale = s.splat(P::FACTOR / count);
+    let mut sample = sample.map(<[f32]>::iter);
+    let (mut weight, mut left) = (1.0, 0);
+    let mut grad = grad.iter_mut();
+    let mut total = Total::default();
+    let mut sums = s.splat_block(0.0);
+    for (i, (output, target)) in outputs.iter().zip(targets).enumerate() {
+        if let Some(rows) = &mut sample {
+            if left == 0 {
+                weight = rows.next().copied().unwrap_or(0.0);
+                left = cols;
+            }
+            left -= 1;
+        }
+        let weight = s.splat(weight);
+        let (loss, slope) = loss.loss_and_slope(s, s.splat(*output), s.splat(*target));
+        if let Some(sum) = sums.as_mut().get_mut(i % BLOCK) {
+            *sum = s.mul_add(weight, loss, *sum);
+        }
+        if let Some(grad) = grad.next() {
+            s.store_tail(s.mul(s.mul(weight, scale), slope), core::slice::from_mut(grad));
+        }
+        if i % PIECE == PIECE - 1 || i + 1 == outputs.len() {
+            total.add(s.sum_block(sums));
+            sums = s.splat_block(0.0);
+        }
     }
     total.value() / count
 }
@@ -120,8 +158,7 @@ struct Pass<S: Simd, P: Pointwise> {
 }
 
 impl<S: Simd, P: Pointwise> Pass<S, P> {
-    /// Adds `len` weighted losses, at most sixteen, to `sum`, and returns the gradient. The others are of
-    /// weight zero, and computed only where that takes no time.
+    /// Adds sixteen weighted losses to `sum`, and returns the gradient.
     #[inline(always)]
     fn add_block(
         self,
@@ -129,13 +166,11 @@ impl<S: Simd, P: Pointwise> Pass<S, P> {
         targets: S::Block,
         weights: S::Block,
         sum: &mut S::Block,
-        len: usize,
     ) -> S::Block {
-        let len = if S::LANES == 1 { len } else { BLOCK };
         let Self { s, loss, scale } = self;
         let inputs = targets.as_ref().iter().zip(weights.as_ref());
         for ((output, sum), (target, weight)) in
-            outputs.as_mut().iter_mut().zip(sum.as_mut()).zip(inputs).take(len)
+            outputs.as_mut().iter_mut().zip(sum.as_mut()).zip(inputs)
         {
             let (loss, slope) = loss.loss_and_slope(s, *output, *target);
             *sum = s.mul_add(*weight, loss, *sum);

@@ -106,6 +106,28 @@ pub struct AdamStep {
     shrink: f32,
 }
 
+impl AdamStep {
+    /// Whether parameters shrink by themselves.
+    ///
+    /// ```
+    /// use slimfit_kernels::optim::Adam;
+    ///
+    /// let step = Adam { decay: 0.01, ..Default::default() }.at_step(1)?;
+    /// assert!(step.decays() && !step.without_decay().decays());
+    /// # Ok::<(), slimfit_kernels::Error>(())
+    /// ```
+    #[must_use]
+    pub fn decays(&self) -> bool {
+        self.shrink != 0.0
+    }
+
+    /// The same step without decay, as biases take it.
+    #[must_use]
+    pub fn without_decay(self) -> Self {
+        Self { shrink: 0.0, ..self }
+    }
+}
+
 stamp! {
     /// One step of Adam on `params` and their mean gradient `first` and mean squared gradient
     /// `second`, which start as zeros; see [`optim`](crate::optim) for `penalty` and `grad_scale`.
