@@ -111,6 +111,31 @@ fn nan_and_infinity_spread_as_in_the_sum() {
 }
 
 #[test]
+fn nan_among_what_was_saved_stays() {
+    let relu = Activation::Relu;
+    for (m, n, k) in [(1, 20, 7), (5, 6, 3), (8, 16, 9), (20, 1, 5)] {
+        for kind in [Kind::Derivative(relu), Kind::InPlace(relu)] {
+            let case = Case::new(m, n, k, [Layout::Rows; 3], kind, 16);
+            for level in Level::available() {
+                for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                    let (mut expected, mut case) = (case.run(level), case.clone());
+                    *case.saved.at(i, j) = f32::NAN;
+                    *case.c.at(i, j) = f32::NAN;
+                    let saved = if kind == Kind::InPlace(relu) { &case.c } else { &case.saved };
+                    // Elements of what was saved may share a place.
+                    for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                        if saved.get(i, j).is_nan() {
+                            *expected.at(i, j) = f32::NAN;
+                        }
+                    }
+                    assert_same_bits(&expected, &case.run(level), &format!("{level} {kind:?}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn values_of_powers_of_two_are_exact() {
     // Small integers: every order of summation gives the exact sum.
     let mut case = Case::new(67, 66, 65, [Layout::Rows; 3], Kind::None, 13);

@@ -212,7 +212,7 @@ macro_rules! raise {
     };
 }
 
-/// `sum` times s8, a zero, unless what was saved is above zero.
+/// `sum` times s8, a zero, if what was saved is at most zero, and times the latter if it is NaN.
 macro_rules! close {
     ($sum:literal, $saved:literal) => {
         concat!(
@@ -220,12 +220,19 @@ macro_rules! close {
             $saved,
             ", #0\n",
             "vmrs APSR_nzcv, fpscr\n",
-            "it le\n",
-            "vmulle.f32 ",
+            "it ls\n",
+            "vmulls.f32 ",
             $sum,
             ", ",
             $sum,
-            ", s8"
+            ", s8\n",
+            "it vs\n",
+            "vmulvs.f32 ",
+            $sum,
+            ", ",
+            $sum,
+            ", ",
+            $saved
         )
     };
 }

@@ -140,8 +140,10 @@ pub(crate) unsafe fn gate(
             // SAFETY: row i < rows, column j < 4, by the caller's word.
             unsafe {
                 let sum = *sums.wrapping_add(4 * i + j);
-                let open = *saved.wrapping_add(i * saved_row + j) > 0.0;
-                *out.wrapping_add(i * out_row + j) = if open { sum } else { sum * 0.0 };
+                let saved = *saved.wrapping_add(i * saved_row + j);
+                // NaN stays.
+                let closed = if saved <= 0.0 { 0.0 } else { saved };
+                *out.wrapping_add(i * out_row + j) = if saved > 0.0 { sum } else { sum * closed };
             }
         }
     }
