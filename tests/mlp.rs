@@ -341,6 +341,61 @@ fn predictions_are_the_outputs_through_the_link() {
 }
 
 #[test]
+fn the_prediction_of_a_row_has_the_bits_of_a_batch_of_one() {
+    for (sizes, link) in [
+        (&[5, 1][..], Link::Sigmoid),
+        (&[30, 32, 16, 1], Link::Sigmoid),
+        (&[7, 3, 9, 2], Link::Identity),
+        (&[600, 21, 4], Link::Softmax),
+    ] {
+        for hidden in ACTIVATIONS {
+            let net = Net::new(sizes, hidden, Activation::Identity);
+            let mlp = net.mlp();
+            let x = noise(mlp.inputs(), 1);
+            for level in Level::available() {
+                let predict = |alone: bool| {
+                    let mut out = vec![f32::NAN; mlp.outputs()];
+                    let mut space = vec![f32::NAN; mlp.predict_len(1)];
+                    let (params, x) = (&net.params, &x);
+                    if alone {
+                        mlp.predict_row(level, link, params, x, &mut out, &mut space).unwrap();
+                    } else {
+                        mlp.predict(level, link, params, x, &mut out, &mut space).unwrap();
+                    }
+                    out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                };
+                assert_eq!(predict(true), predict(false), "{sizes:?} {hidden:?} {level}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_prediction_of_a_row_refuses_slices_of_other_lengths() {
+    let net = Net::new(&[4, 6, 3], Activation::Tanh, Activation::Identity);
+    let mlp = net.mlp();
+    let len = mlp.predict_len(1);
+    for (params, features, outputs, space, what) in [
+        (net.params.len() - 1, 4, 3, len, "parameters"),
+        (net.params.len(), 3, 3, len, "features of a row"),
+        // Two rows are not one.
+        (net.params.len(), 8, 3, len, "features of a row"),
+        (net.params.len(), 4, 4, len, "predictions"),
+        (net.params.len(), 4, 3, len - 1, "workspace (at least)"),
+    ] {
+        let (x, mut out, mut space) = (vec![0.5; features], vec![7.0; outputs], vec![0.0; space]);
+        let params = &net.params[..params];
+        let level = Level::detect();
+        let error = mlp.predict_row(level, Link::Identity, params, &x, &mut out, &mut space);
+        assert!(
+            matches!(error, Err(KernelError::Length { what: of, .. }) if of == what),
+            "{what}: {error:?}"
+        );
+        assert!(out.iter().all(|out| *out == 7.0), "{what}");
+    }
+}
+
+#[test]
 fn refusals_leave_the_parameters_alone() {
     let net = Net::new(&[4, 6, 3], Activation::Tanh, Activation::Identity);
     let mlp = net.mlp();

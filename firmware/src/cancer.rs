@@ -92,6 +92,18 @@ pub fn predict(
     NETWORK.predict(Level::detect(), OPTIONS.loss.link(), params, features, out, workspace)
 }
 
+/// Probability of one row.
+pub fn predict_row(
+    params: &[f32],
+    features: &[f32],
+    workspace: &mut [f32],
+) -> Result<f32, KernelError> {
+    let mut out = [0.0];
+    let (level, link) = (Level::detect(), OPTIONS.loss.link());
+    NETWORK.predict_row(level, link, params, features, &mut out, workspace)?;
+    Ok(out[0])
+}
+
 /// Rows of a batch.
 pub const BATCH: usize = 32;
 pub const WORKSPACE: usize = NETWORK.workspace_len(BATCH, 1);

@@ -2,7 +2,7 @@
 
 use rand_core::Rng;
 use rand_pcg::Pcg32;
-use slimfit::kernels::gemm::{Epilogue, gemm, scratch_len};
+use slimfit::kernels::gemm::{Epilogue, dense_row, gemm, scratch_len};
 use slimfit::kernels::optim::{Adam, Penalty, adam};
 use slimfit::kernels::{MatMut, MatRef};
 use slimfit::{Activation, KernelError, Level};
@@ -104,6 +104,37 @@ pub fn rows() -> Result<u32, KernelError> {
             let out = MatMut::new(c.get_mut(..n).unwrap_or_default(), 1, n)?;
             gemm(Level::detect(), 1.0, lhs, rhs, 0.0, out, epilogue, &mut scratch)?;
             hash.add(&c);
+        }
+    }
+    Ok(hash.0)
+}
+
+/// Single rows through a dense layer, of few and of many columns, and of several blocks of k.
+pub fn dense_rows() -> Result<u32, KernelError> {
+    /// Products an element, at most, and columns where there are so many.
+    const LONG: usize = 530;
+    const NARROW: usize = 9;
+    let (mut x, mut weights) = ([0.0; LONG], [0.0; LONG * NARROW]);
+    let (mut bias, mut start) = ([0.0; WIDTH], [0.0; WIDTH]);
+    let mut rng = Pcg32::new(10, 0);
+    for values in [&mut x[..], &mut weights, &mut bias, &mut start] {
+        fill(&mut rng, values);
+    }
+    let mut hash = Fnv::default();
+    let short = (0..=DEPTH).flat_map(|k| (1..=WIDTH).map(move |n| (k, n)));
+    let long = (1..=NARROW).flat_map(|n| [512, LONG - 1, LONG].map(|k| (k, n)));
+    for (k, n) in short.chain(long) {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Sigmoid] {
+            let mut out = start;
+            dense_row(
+                Level::detect(),
+                x.get(..k).unwrap_or_default(),
+                weights.get(..k * n).unwrap_or_default(),
+                bias.get(..n).unwrap_or_default(),
+                activation,
+                out.get_mut(..n).unwrap_or_default(),
+            )?;
+            hash.add(&out);
         }
     }
     Ok(hash.0)

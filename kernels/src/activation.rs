@@ -33,7 +33,7 @@ use crate::Error;
 use crate::dispatch::stamp;
 use crate::error::check_len;
 use crate::math::{self, Function, generic, map_in, map_in_place_in};
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd, first_lane};
 
 /// An activation that works on each element by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -384,6 +384,11 @@ fn forward_kernel<S: Simd>(
 pub(crate) fn forward_in_place_in<S: Simd>(s: S, activation: Activation, z: &mut [f32]) {
     match activation {
         Activation::Identity => {}
+        _ if S::LANES == 1 => {
+            for z in z {
+                *z = s.call(ForwardOne(activation, *z));
+            }
+        }
         // In groups of registers, which is quicker.
         Activation::Sigmoid => map_in_place_in(s, math::Sigmoid, z),
         _ => with_elementwise!(activation, f => map_in_place_in(s, Forward(f), z)),
@@ -399,6 +404,19 @@ fn forward_in_place_kernel<S: Simd>(
     activation.check()?;
     forward_in_place_in(s, activation, z);
     Ok(())
+}
+
+/// f(z) of one number: without vectors, where flash is dear, the code of all functions once for all
+/// callers.
+pub(crate) struct ForwardOne(pub(crate) Activation, pub(crate) f32);
+
+impl Kernel for ForwardOne {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        with_elementwise!(self.0, f => first_lane(s, f.apply(s, s.splat(self.1))))
+    }
 }
 
 /// `out = f(z)`, `z = f'(z)`; the lengths are equal.

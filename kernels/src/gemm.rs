@@ -40,6 +40,7 @@
 
 mod blocking;
 mod column;
+mod dense_row;
 mod epilogue;
 mod microkernel;
 mod outline;
@@ -53,6 +54,7 @@ use crate::simd::Simd;
 use crate::{Error, Layout, Level, MatMut, MatRef};
 use outline::Outline;
 
+pub use dense_row::dense_row;
 pub use prepared::Prepared;
 
 /// What is done to each element of `alpha A B + beta C` before it is stored.

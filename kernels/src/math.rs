@@ -177,7 +177,7 @@ pub(crate) fn map_in<S: Simd, F: Function>(
     const { assert!(matches!(F::GROUP, 1 | 2 | 4 | 8)) };
     let (chunks, tail) = s.chunks(x);
     let (out_chunks, out_tail) = s.chunks_mut(out);
-    let (chunks, out_chunks) = match F::GROUP {
+    let (chunks, out_chunks) = match group::<S, F>() {
         2 => map_groups::<S, F, 2>(s, function, chunks, out_chunks),
         4 => map_groups::<S, F, 4>(s, function, chunks, out_chunks),
         8 => map_groups::<S, F, 8>(s, function, chunks, out_chunks),
@@ -192,12 +192,18 @@ pub(crate) fn map_in<S: Simd, F: Function>(
     Ok(())
 }
 
+/// [`Function::GROUP`] where there are vectors; where not, a small flash counts for more.
+#[inline(always)]
+const fn group<S: Simd, F: Function>() -> usize {
+    if S::LANES > 1 { F::GROUP } else { 1 }
+}
+
 /// `x = function(x)`, element by element.
 #[inline(always)]
 pub(crate) fn map_in_place_in<S: Simd, F: Function>(s: S, function: F, x: &mut [f32]) {
     const { assert!(matches!(F::GROUP, 1 | 2 | 4 | 8)) };
     let (chunks, tail) = s.chunks_mut(x);
-    let chunks = match F::GROUP {
+    let chunks = match group::<S, F>() {
         2 => map_groups_in_place::<S, F, 2>(s, function, chunks),
         4 => map_groups_in_place::<S, F, 4>(s, function, chunks),
         8 => map_groups_in_place::<S, F, 8>(s, function, chunks),

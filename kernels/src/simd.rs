@@ -365,3 +365,11 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         self.from_bits(self.or_i32(self.to_bits(self.abs(magnitude)), sign_bit))
     }
 }
+
+/// What the first lane holds.
+#[inline(always)]
+pub(crate) fn first_lane<S: Simd>(s: S, x: S::F32) -> f32 {
+    let mut lane = [0.0];
+    s.store_tail(x, &mut lane);
+    lane[0]
+}

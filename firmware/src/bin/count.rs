@@ -34,21 +34,23 @@ fn count() -> bool {
         let step = board::instructions(|| fine &= trainer.step(features, targets).is_ok());
         line!("step of ", rows as u32, ": ", step);
     }
-    for rows in [1, 32] {
-        let (features, _) = black_box(cancer::rows(rows));
-        let mut out = [0.0; 32];
-        let out = out.get_mut(..rows).unwrap_or_default();
-        let inference = board::instructions(|| {
-            fine &= cancer::predict(&trainer.params, features, out, &mut trainer.workspace).is_ok();
-        });
-        line!("inference of ", rows as u32, ": ", inference);
-    }
-    let (features, targets) = black_box(cancer::rows(32));
-    let step = board::stack(|| fine &= trainer.step(features, targets).is_ok());
+    let (features, _) = black_box(cancer::rows(1));
+    let inference = board::instructions(|| {
+        fine &= cancer::predict_row(&trainer.params, features, &mut trainer.workspace).is_ok();
+    });
+    line!("inference of 1: ", inference);
+    let (features, _) = black_box(cancer::rows(32));
     let mut out = [0.0; 32];
-    let inference = board::stack(|| {
+    let inference = board::instructions(|| {
         fine &=
             cancer::predict(&trainer.params, features, &mut out, &mut trainer.workspace).is_ok();
+    });
+    line!("inference of 32: ", inference);
+    let (features, targets) = black_box(cancer::rows(32));
+    let step = board::stack(|| fine &= trainer.step(features, targets).is_ok());
+    let (features, _) = black_box(cancer::rows(1));
+    let inference = board::stack(|| {
+        fine &= cancer::predict_row(&trainer.params, features, &mut trainer.workspace).is_ok();
     });
     let (Some(step), Some(inference)) = (step, inference) else {
         line!("the stack goes deeper than it is watched");

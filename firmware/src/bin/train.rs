@@ -19,11 +19,12 @@ fn train() -> bool {
     line!("cancer: hash of the parameters ", hash.0);
     let Ok((loss, right)) = xor::train(300) else { return false };
     line!("xor: loss ", loss, " right ", right, " of 4");
-    let (Ok(products), Ok(rows), Ok(updates)) =
-        (kernels::products(), kernels::rows(), kernels::updates())
+    let (Ok(products), Ok(rows), Ok(dense_rows), Ok(updates)) =
+        (kernels::products(), kernels::rows(), kernels::dense_rows(), kernels::updates())
     else {
         return false;
     };
-    line!("hash of products ", products, ", of rows ", rows, " and of updates ", updates);
+    line!("hash of products ", products, ", of rows ", rows);
+    line!("hash of rows through a layer ", dense_rows, " and of updates ", updates);
     accuracy > 0.95 && right == 4
 }

@@ -14,11 +14,11 @@ use super::blocking::Problem;
 use super::epilogue::{After, Pass};
 use super::microkernel::{Finish, SPLIT, Store};
 use super::packing::Source;
-use crate::activation::{Activation, Elementwise, with_elementwise};
-use crate::simd::{BLOCK, Kernel, Simd, Tile, machine};
+use crate::activation::{Activation, Elementwise, ForwardOne, with_elementwise};
+use crate::simd::{BLOCK, Kernel, Simd, Tile, first_lane, machine};
 
 /// Rows and columns of a tile.
-const TILE: usize = 4;
+pub(super) const TILE: usize = 4;
 
 /// A [`Problem`] of any order, k = 0 included.
 pub(super) struct Product(pub(super) Problem, pub(super) Order);
@@ -119,6 +119,8 @@ unsafe fn block<S: Simd>(s: S, problem: &Problem, order: Order) {
     if m == 1
         && split
         && whole
+        && rhs.col == 1
+        && lhs.col <= 1
         && n.is_multiple_of(TILE)
         && matches!(last, Last::Plain | Last::Layer)
     {
@@ -247,7 +249,13 @@ impl Kernel for Elements<'_> {
             for column in 0..n {
                 // SAFETY: these are elements of C.
                 unsafe {
-                    let sum = element(lhs.at(row, 0), rhs.at(0, column), k, order);
+                    let (a, b) = (lhs.at(row, 0), rhs.at(0, column));
+                    let sum = if k == 1 {
+                        let product = machine::mul_add(*a.ptr, *b.ptr, 0.0);
+                        if order == Order::Chain { product } else { product + 0.0 }
+                    } else {
+                        element(a, b, k, order)
+                    };
                     if last == Last::Plain {
                         *out.wrapping_add(row * out_row + column) = sum;
                     } else {
@@ -264,12 +272,7 @@ impl Kernel for Elements<'_> {
 /// # Safety
 /// `k` elements of the row at `lhs` and of the column at `rhs` are valid for reading.
 #[inline(always)]
-unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
-    if k == 1 {
-        // SAFETY: there is one.
-        let product = unsafe { machine::mul_add(*lhs.ptr, *rhs.ptr, 0.0) };
-        return if order == Order::Chain { product } else { product + 0.0 };
-    }
+pub(super) unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
     if order == Order::Lanes {
         // SAFETY: by the caller's word.
         if let Some(sum) = unsafe { machine::lanes(lhs.ptr, lhs.col, rhs.ptr, rhs.row, k) } {
@@ -285,17 +288,17 @@ unsafe fn element(lhs: Source, rhs: Source, k: usize, order: Order) -> f32 {
     let mut sums = MaybeUninit::<[f32; BLOCK]>::uninit();
     let sums = sums.as_mut_ptr().cast::<f32>();
     let (mut a, mut b) = (lhs.ptr, rhs.ptr);
-    // SAFETY: the lanes that are read are written before, `all` of them or those of p < k.
+    // SAFETY: what is read are products p < k, and lanes that were written before.
     unsafe {
         for lane in 0..lanes {
-            *sums.wrapping_add(lane) = 0.0;
+            let product = if lane < k { machine::mul_add(*a, *b, 0.0) } else { 0.0 };
+            *sums.wrapping_add(lane) = product;
+            (a, b) = (a.wrapping_add(lhs.col), b.wrapping_add(rhs.row));
         }
-        let mut lane = 0;
-        for _ in 0..k {
-            let sum = sums.wrapping_add(lane);
+        for p in lanes..k {
+            let sum = sums.wrapping_add(p & (all - 1));
             *sum = machine::mul_add(*a, *b, *sum);
             (a, b) = (a.wrapping_add(lhs.col), b.wrapping_add(rhs.row));
-            lane = (lane + 1) & (all - 1);
         }
         // (c0 + c1) + (c2 + c3) of four chains, lane i + lane i + 8 and so on of sixteen.
         if order == Order::Split {
@@ -336,7 +339,7 @@ impl Kernel for Element<'_> {
             let x = finished(s, finish, (k > 0).then_some(sum), out, bias, column);
             *out = match after.pass {
                 Pass::None => x,
-                Pass::Forward => s.call(Forward(after.activation, x)),
+                Pass::Forward => s.call(ForwardOne(after.activation, x)),
                 Pass::Backward => {
                     let saved = *after.saved.at(row, column).ptr;
                     x * s.call(Derivative(after.activation, saved))
@@ -368,31 +371,11 @@ unsafe fn finished<S: Simd>(
         )
     };
     let x = match sum {
-        Some(sum) => value(s, s.mul_add(s.splat(finish.alpha), s.splat(sum), s.splat(before))),
+        Some(sum) => first_lane(s, s.mul_add(s.splat(finish.alpha), s.splat(sum), s.splat(before))),
         None if finish.beta == 0.0 => 0.0,
         None => before,
     };
-    value(s, s.max(s.splat(finish.floor), s.splat(x + bias)))
-}
-
-/// What the one lane holds.
-#[inline(always)]
-fn value<S: Simd>(s: S, x: S::F32) -> f32 {
-    let mut lane = [0.0];
-    s.store_tail(x, &mut lane);
-    lane[0]
-}
-
-/// f(z)
-struct Forward(Activation, f32);
-
-impl Kernel for Forward {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        with_elementwise!(self.0, f => value(s, f.apply(s, s.splat(self.1))))
-    }
+    first_lane(s, s.max(s.splat(finish.floor), s.splat(x + bias)))
 }
 
 /// f' from what the forward pass saved.
@@ -403,6 +386,6 @@ impl Kernel for Derivative {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        with_elementwise!(self.0, f => value(s, f.derivative(s, s.splat(self.1))))
+        with_elementwise!(self.0, f => first_lane(s, f.derivative(s, s.splat(self.1))))
     }
 }

@@ -169,146 +169,172 @@ unsafe fn sixteen(
 }
 
 /// One row of A times four columns of B for each of `tiles`, side by side; four chains of products an
-/// element, p modulo four. Says whether it did so.
+/// element, p modulo four. Says whether it did so. Inlined, so that who knows how B lies links one loop.
 ///
 /// # Safety
 /// As for [`grid`], with one row, and four columns of B and of `out` a tile.
-#[inline(never)]
+#[inline(always)]
 pub(crate) unsafe fn row(tile: &Tile, tiles: usize) -> bool {
-    let Tile { a, a_col, mut b, b_row, b_col, k, mut out, .. } = *tile;
-    let across = b_col == 1 && a_col <= 1;
-    if !across && (b_row != 1 || a_col != 1) {
-        return false;
+    let Tile { a_col, b_row, b_col, .. } = *tile;
+    // SAFETY: by the caller's word.
+    unsafe {
+        if b_col == 1 && a_col <= 1 {
+            row_across(tile, tiles);
+        } else if b_row == 1 && a_col == 1 {
+            row_along(tile, tiles);
+        } else {
+            return false;
+        }
     }
+    true
+}
+
+/// [`row`] where rows of B are contiguous.
+///
+/// # Safety
+/// As for [`row`].
+#[inline(never)]
+unsafe fn row_across(tile: &Tile, tiles: usize) {
+    let Tile { a, a_col, mut b, b_row, k, mut out, .. } = *tile;
     // A single number instead of a row is read again and again from its copies.
     // SAFETY: the first element of A.
     let copies = unsafe { [*a; 8] };
     let (a, a_next) = if a_col == 0 { (copies.as_ptr(), 0) } else { (a, bytes(4)) };
-    let mut left = tiles;
-    while across && left >= 4 {
+    for _ in 0..tiles / 4 {
         // SAFETY: by the caller's word there are sixteen columns of B and of `out`; there are eight
         // copies.
         unsafe { sixteen(a, 2 * a_next, b, bytes(b_row), k, out) };
         b = b.wrapping_add(16);
         out = out.wrapping_add(16);
-        left -= 4;
     }
-    for _ in 0..left {
+    for _ in 0..tiles % 4 {
         // SAFETY: as in `grid`.
         unsafe {
-            if across {
-                fpu!(
-                    no_sums!(),
-                    "cmp {k}, #0
-                beq 3f
-                2:
-                vldmia {a}, {{s16-s19}}
-                add {a}, {a}, {a_next}
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vldmia {b}, {{s24-s27}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s0, s16, s20
-                vfma.f32 s1, s16, s21
-                vfma.f32 s2, s16, s22
-                vfma.f32 s3, s16, s23
-                vfma.f32 s4, s17, s24
-                vfma.f32 s5, s17, s25
-                vfma.f32 s6, s17, s26
-                vfma.f32 s7, s17, s27
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vldmia {b}, {{s24-s27}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s8, s18, s20
-                vfma.f32 s9, s18, s21
-                vfma.f32 s10, s18, s22
-                vfma.f32 s11, s18, s23
-                vfma.f32 s12, s19, s24
-                vfma.f32 s13, s19, s25
-                vfma.f32 s14, s19, s26
-                vfma.f32 s15, s19, s27
-                subs {k}, {k}, #1
-                bne 2b
-                3:
-                subs {left}, {left}, #1
-                blt 4f
-                vldmia {a}!, {{s16}}
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s0, s16, s20
-                vfma.f32 s1, s16, s21
-                vfma.f32 s2, s16, s22
-                vfma.f32 s3, s16, s23
-                subs {left}, {left}, #1
-                blt 4f
-                vldmia {a}!, {{s16}}
-                vldmia {b}, {{s20-s23}}
-                add {b}, {b}, {b_row}
-                vfma.f32 s4, s16, s20
-                vfma.f32 s5, s16, s21
-                vfma.f32 s6, s16, s22
-                vfma.f32 s7, s16, s23
-                subs {left}, {left}, #1
-                blt 4f
-                vldmia {a}, {{s16}}
-                vldmia {b}, {{s20-s23}}
-                vfma.f32 s8, s16, s20
-                vfma.f32 s9, s16, s21
-                vfma.f32 s10, s16, s22
-                vfma.f32 s11, s16, s23
-                4:",
-                    store_row!();
-                    t = out(reg) _, k = inout(reg) k / 4 => _, left = inout(reg) k % 4 => _,
-                    a = inout(reg) a => _, a_next = in(reg) a_next,
-                    b = inout(reg) b => _, b_row = in(reg) bytes(b_row), out = in(reg) out,
-                );
-            } else {
-                let column = |j: usize| b.wrapping_add(j * b_col);
-                fpu!(
-                    no_sums!(),
-                    "cmp {k}, #0
-                beq 3f
-                2:
-                vldmia {a}!, {{s16-s19}}
-                vldmia {b0}!, {{s20-s23}}
-                vldmia {b1}!, {{s24-s27}}
-                vldmia {b2}!, {{s28-s31}}
-                vfma.f32 s0, s16, s20
-                vfma.f32 s4, s17, s21
-                vfma.f32 s8, s18, s22
-                vfma.f32 s12, s19, s23
-                vldmia {b3}!, {{s20-s23}}
-                vfma.f32 s1, s16, s24
-                vfma.f32 s5, s17, s25
-                vfma.f32 s9, s18, s26
-                vfma.f32 s13, s19, s27
-                vfma.f32 s2, s16, s28
-                vfma.f32 s6, s17, s29
-                vfma.f32 s10, s18, s30
-                vfma.f32 s14, s19, s31
-                vfma.f32 s3, s16, s20
-                vfma.f32 s7, s17, s21
-                vfma.f32 s11, s18, s22
-                vfma.f32 s15, s19, s23
-                subs {k}, {k}, #1
-                bne 2b
-                3:",
-                    along_left!("s0", "s1", "s2", "s3"),
-                    along_left!("s4", "s5", "s6", "s7"),
-                    along_left!("s8", "s9", "s10", "s11"),
-                    "4:",
-                    store_row!();
-                    t = out(reg) _, k = inout(reg) k / 4 => _, left = inout(reg) k % 4 => _,
-                    a = inout(reg) a => _, b0 = inout(reg) b => _, b1 = inout(reg) column(1) => _,
-                    b2 = inout(reg) column(2) => _, b3 = inout(reg) column(3) => _, out = in(reg) out,
-                );
-            }
+            fpu!(
+                no_sums!(),
+                "cmp {k}, #0
+            beq 3f
+            2:
+            vldmia {a}, {{s16-s19}}
+            add {a}, {a}, {a_next}
+            vldmia {b}, {{s20-s23}}
+            add {b}, {b}, {b_row}
+            vldmia {b}, {{s24-s27}}
+            add {b}, {b}, {b_row}
+            vfma.f32 s0, s16, s20
+            vfma.f32 s1, s16, s21
+            vfma.f32 s2, s16, s22
+            vfma.f32 s3, s16, s23
+            vfma.f32 s4, s17, s24
+            vfma.f32 s5, s17, s25
+            vfma.f32 s6, s17, s26
+            vfma.f32 s7, s17, s27
+            vldmia {b}, {{s20-s23}}
+            add {b}, {b}, {b_row}
+            vldmia {b}, {{s24-s27}}
+            add {b}, {b}, {b_row}
+            vfma.f32 s8, s18, s20
+            vfma.f32 s9, s18, s21
+            vfma.f32 s10, s18, s22
+            vfma.f32 s11, s18, s23
+            vfma.f32 s12, s19, s24
+            vfma.f32 s13, s19, s25
+            vfma.f32 s14, s19, s26
+            vfma.f32 s15, s19, s27
+            subs {k}, {k}, #1
+            bne 2b
+            3:
+            subs {left}, {left}, #1
+            blt 4f
+            vldmia {a}!, {{s16}}
+            vldmia {b}, {{s20-s23}}
+            add {b}, {b}, {b_row}
+            vfma.f32 s0, s16, s20
+            vfma.f32 s1, s16, s21
+            vfma.f32 s2, s16, s22
+            vfma.f32 s3, s16, s23
+            subs {left}, {left}, #1
+            blt 4f
+            vldmia {a}!, {{s16}}
+            vldmia {b}, {{s20-s23}}
+            add {b}, {b}, {b_row}
+            vfma.f32 s4, s16, s20
+            vfma.f32 s5, s16, s21
+            vfma.f32 s6, s16, s22
+            vfma.f32 s7, s16, s23
+            subs {left}, {left}, #1
+            blt 4f
+            vldmia {a}, {{s16}}
+            vldmia {b}, {{s20-s23}}
+            vfma.f32 s8, s16, s20
+            vfma.f32 s9, s16, s21
+            vfma.f32 s10, s16, s22
+            vfma.f32 s11, s16, s23
+            4:",
+                store_row!();
+                t = out(reg) _, k = inout(reg) k / 4 => _, left = inout(reg) k % 4 => _,
+                a = inout(reg) a => _, a_next = in(reg) a_next,
+                b = inout(reg) b => _, b_row = in(reg) bytes(b_row), out = in(reg) out,
+            );
+        }
+        b = b.wrapping_add(4);
+        out = out.wrapping_add(4);
+    }
+}
+
+/// [`row`] where the row of A and the columns of B are contiguous.
+///
+/// # Safety
+/// As for [`row`].
+#[inline(never)]
+unsafe fn row_along(tile: &Tile, tiles: usize) {
+    let Tile { a, mut b, b_col, k, mut out, .. } = *tile;
+    for _ in 0..tiles {
+        let column = |j: usize| b.wrapping_add(j * b_col);
+        // SAFETY: as in `grid`.
+        unsafe {
+            fpu!(
+                no_sums!(),
+                "cmp {k}, #0
+            beq 3f
+            2:
+            vldmia {a}!, {{s16-s19}}
+            vldmia {b0}!, {{s20-s23}}
+            vldmia {b1}!, {{s24-s27}}
+            vldmia {b2}!, {{s28-s31}}
+            vfma.f32 s0, s16, s20
+            vfma.f32 s4, s17, s21
+            vfma.f32 s8, s18, s22
+            vfma.f32 s12, s19, s23
+            vldmia {b3}!, {{s20-s23}}
+            vfma.f32 s1, s16, s24
+            vfma.f32 s5, s17, s25
+            vfma.f32 s9, s18, s26
+            vfma.f32 s13, s19, s27
+            vfma.f32 s2, s16, s28
+            vfma.f32 s6, s17, s29
+            vfma.f32 s10, s18, s30
+            vfma.f32 s14, s19, s31
+            vfma.f32 s3, s16, s20
+            vfma.f32 s7, s17, s21
+            vfma.f32 s11, s18, s22
+            vfma.f32 s15, s19, s23
+            subs {k}, {k}, #1
+            bne 2b
+            3:",
+                along_left!("s0", "s1", "s2", "s3"),
+                along_left!("s4", "s5", "s6", "s7"),
+                along_left!("s8", "s9", "s10", "s11"),
+                "4:",
+                store_row!();
+                t = out(reg) _, k = inout(reg) k / 4 => _, left = inout(reg) k % 4 => _,
+                a = inout(reg) a => _, b0 = inout(reg) b => _, b1 = inout(reg) column(1) => _,
+                b2 = inout(reg) column(2) => _, b3 = inout(reg) column(3) => _, out = in(reg) out,
+            );
         }
         b = b.wrapping_add(4 * b_col);
         out = out.wrapping_add(4);
     }
-    true
 }
 
 /// Adds the products of eight virtual lanes.
