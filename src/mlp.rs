@@ -45,7 +45,9 @@ pub use workspace::Workspace;
 use crate::init::Initializer;
 use crate::optimizer::{Optimizer, Segment, Update};
 use crate::{Executor, parallel};
-use workspace::{Lengths, Stage, off_end, part_before, split_off_end};
+use workspace::{
+    Lengths, Stage, off_end, part_before, split_off_end, split_off_start, split_off_start_mut,
+};
 
 /// Several columns of a δ of at most so many numbers, which the nearest caches hold, are summed by a
 /// product with a row of ones: less time there than the sums that carry their rounding errors.
@@ -279,8 +281,8 @@ impl<'a> Mlp<'a> {
         self.check_params(params)?;
         let mut rest = params;
         for layer in self.layers {
-            let weights = rest.split_off_mut(..layer.weight_len()).unwrap_or_default();
-            let biases = rest.split_off_mut(..layer.outputs).unwrap_or_default();
+            let weights = split_off_start_mut(&mut rest, layer.weight_len());
+            let biases = split_off_start_mut(&mut rest, layer.outputs);
             initializer.unwrap_or(Initializer::for_activation(layer.activation)).fill(
                 layer.inputs,
                 layer.outputs,
@@ -314,10 +316,9 @@ impl<'a> Mlp<'a> {
         let layers = self.layers.iter().zip(self.split_params(params));
         for (l, (layer, (weights, biases))) in layers.enumerate() {
             let len = rows * layer.outputs;
-            let out = outputs.split_off_mut(..len).unwrap_or_default();
-            let mut saved = layer
-                .saves_derivative()
-                .then(|| derivatives.split_off_mut(..len).unwrap_or_default());
+            let out = split_off_start_mut(&mut outputs, len);
+            let mut saved =
+                layer.saves_derivative().then(|| split_off_start_mut(&mut derivatives, len));
             let z = saved.as_deref_mut().unwrap_or(&mut *out);
             if let Some(of) = products.get(l) {
                 of.forward.run(below, weights, z, biases, workspace.scratch)?;
@@ -434,7 +435,7 @@ impl<'a> Mlp<'a> {
             params = rest;
             let weights = layer_params.get(..layer.weight_len()).unwrap_or_default();
             let mut grad_biases = split_off_end(&mut gradient, layer.parameter_len());
-            let grad_weights = grad_biases.split_off_mut(..layer.weight_len()).unwrap_or_default();
+            let grad_weights = split_off_start_mut(&mut grad_biases, layer.weight_len());
 
             let below_outputs = match below {
                 Some(_) => split_off_end(&mut outputs, rows * inputs),
@@ -450,26 +451,7 @@ impl<'a> Mlp<'a> {
                 let c = MatMut::new(grad_weights, inputs, units)?;
                 parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, Epilogue::None, scratch)?;
             }
-            match of {
-                _ if rows == 1 => {
-                    // A sum begins with zero, which turns -0 into 0.
-                    for (sum, delta) in grad_biases.iter_mut().zip(delta) {
-                        *sum = *delta + 0.0;
-                    }
-                }
-                _ if delta.len() > SMALL_DELTA => {
-                    let dz = MatRef::new(delta, rows, units)?;
-                    parallel::column_sums(executor, dz, grad_biases)?;
-                }
-                _ if units == 1 => grad_biases.fill(reduce::sum(executor.level(), delta)),
-                Some(of) => of.biases.run(&[1.0], delta, grad_biases, &[], scratch)?,
-                None => {
-                    let ones = MatRef::with_strides(&[1.0], 1, rows, 0, 0)?;
-                    let rhs = MatRef::new(delta, rows, units)?;
-                    let c = MatMut::new(grad_biases, 1, units)?;
-                    parallel::gemm(executor, 1.0, ones, rhs, 0.0, c, Epilogue::None, scratch)?;
-                }
-            }
+            bias_gradient(executor, of, delta, rows, grad_biases, scratch)?;
 
             if let Some(below) = below {
                 let saved = if below.saves_derivative() {
@@ -630,8 +612,8 @@ impl<'a> Mlp<'a> {
         mut params: &'p [f32],
     ) -> impl Iterator<Item = (&'p [f32], &'p [f32])> {
         self.layers.iter().map(move |layer| {
-            let weights = params.split_off(..layer.weight_len()).unwrap_or_default();
-            (weights, params.split_off(..layer.outputs).unwrap_or_default())
+            let weights = split_off_start(&mut params, layer.weight_len());
+            (weights, split_off_start(&mut params, layer.outputs))
         })
     }
 
@@ -688,6 +670,42 @@ impl<'a> Mlp<'a> {
                 Err(Error::Parameter { what: "clip_norm", expected: "above 0", found: limit })
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// The column sums of δ, which has `rows` rows.
+#[inline]
+fn bias_gradient<E: Executor>(
+    executor: &E,
+    prepared: Option<&LayerProducts>,
+    delta: &[f32],
+    rows: usize,
+    out: &mut [f32],
+    scratch: &mut [f32],
+) -> Result<(), Error> {
+    if rows == 1 {
+        // A sum begins with zero, which turns -0 into 0.
+        for (sum, delta) in out.iter_mut().zip(delta) {
+            *sum = *delta + 0.0;
+        }
+        return Ok(());
+    }
+    let units = out.len();
+    if delta.len() > SMALL_DELTA {
+        return parallel::column_sums(executor, MatRef::new(delta, rows, units)?, out);
+    }
+    match (out, prepared) {
+        ([sum], _) => {
+            *sum = reduce::sum(executor.level(), delta);
+            Ok(())
+        }
+        (out, Some(of)) => of.biases.run(&[1.0], delta, out, &[], scratch),
+        (out, None) => {
+            let ones = MatRef::with_strides(&[1.0], 1, rows, 0, 0)?;
+            let delta = MatRef::new(delta, rows, units)?;
+            let out = MatMut::new(out, 1, units)?;
+            parallel::gemm(executor, 1.0, ones, delta, 0.0, out, Epilogue::None, scratch)
         }
     }
 }

@@ -53,8 +53,7 @@ impl<'w> Workspace<'w> {
         }
         let Lengths { outputs, derivatives, last, wide, .. } = Lengths::new(mlp.layers(), rows);
         let mut scratch = slice;
-        // All are there; a cut that could panic would be linked, though, where panics must not be.
-        let mut cut = |len| scratch.split_off_mut(..len).unwrap_or_default();
+        let mut cut = |len| split_off_start_mut(&mut scratch, len);
         let (outputs, derivatives) = (cut(outputs), cut(derivatives));
         let (delta, wide) = (cut(last), cut(wide));
         let gradient = cut(mlp.parameter_len());
@@ -120,6 +119,18 @@ impl<'w> Workspace<'w> {
             Err(Error::Combination("the workspace was cut for another network"))
         }
     }
+}
+
+/// Cuts the first `len` elements off `slice`; all if there are fewer, as none of this file's cuts may
+/// panic.
+pub(super) fn split_off_start<'s>(slice: &mut &'s [f32], len: usize) -> &'s [f32] {
+    slice.split_off(..len.min(slice.len())).unwrap_or_default()
+}
+
+/// The same of a slice to write to.
+#[expect(clippy::mut_mut, reason = "as `split_off_mut` of a slice")]
+pub(super) fn split_off_start_mut<'s>(slice: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
+    slice.split_off_mut(..len.min(slice.len())).unwrap_or_default()
 }
 
 /// `slice` without its last `len` elements, and these; all of it if there are fewer.

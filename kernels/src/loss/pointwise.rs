@@ -2,7 +2,7 @@
 
 use super::PIECE;
 use crate::reduce::Total;
-use crate::simd::{BLOCK, Simd};
+use crate::simd::{BLOCK, Kernel, Simd, first_lane};
 
 /// One element's loss and its derivative by the output, which is left to multiply by a constant.
 pub(super) trait Pointwise: Copy {
@@ -114,39 +114,55 @@ pub(super) fn run<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: 
     total.value() / count
 }
 
-/// [`run`] where a register holds one number: every element in one loop, as flash is dear there.
+/// [`run`] where a register holds one number: one loop and one function for every element, as flash
+/// is dear there.
 #[inline(always)]
 fn run_one_by_one<S: Simd, P: Pointwise>(s: S, loss: P, batch: Batch<'_>, grad: &mut [f32]) -> f32 {
     let Batch { outputs, cols, targets, sample } = batch;
     let count = outputs.len() as f32;
     let scale = s.splat(P::FACTOR / count);
+    let mut elements = outputs.iter().zip(targets);
     let mut sample = sample.map(<[f32]>::iter);
     let (mut weight, mut left) = (1.0, 0);
     let mut grad = grad.iter_mut();
     let mut total = Total::default();
-    let mut sums = s.splat_block(0.0);
-    for (i, (output, target)) in outputs.iter().zip(targets).enumerate() {
-        if let Some(rows) = &mut sample {
-            if left == 0 {
-                weight = rows.next().copied().unwrap_or(0.0);
-                left = cols;
+    while elements.len() > 0 {
+        let mut sums = s.splat_block(0.0);
+        for (i, (output, target)) in elements.by_ref().take(PIECE).enumerate() {
+            if let Some(rows) = &mut sample {
+                if left == 0 {
+                    weight = rows.next().copied().unwrap_or(0.0);
+                    left = cols;
+                }
+                left -= 1;
             }
-            left -= 1;
+            let weight = s.splat(weight);
+            let (loss, slope) = s.call(Element(loss, *output, *target));
+            let (loss, slope) = (s.splat(loss), s.splat(slope));
+            if let Some(sum) = sums.as_mut().get_mut(i % BLOCK) {
+                *sum = s.mul_add(weight, loss, *sum);
+            }
+            if let Some(grad) = grad.next() {
+                s.store_tail(s.mul(s.mul(weight, scale), slope), core::slice::from_mut(grad));
+            }
         }
-        let weight = s.splat(weight);
-        let (loss, slope) = loss.loss_and_slope(s, s.splat(*output), s.splat(*target));
-        if let Some(sum) = sums.as_mut().get_mut(i % BLOCK) {
-            *sum = s.mul_add(weight, loss, *sum);
-        }
-        if let Some(grad) = grad.next() {
-            s.store_tail(s.mul(s.mul(weight, scale), slope), core::slice::from_mut(grad));
-        }
-        if i % PIECE == PIECE - 1 || i + 1 == outputs.len() {
-            total.add(s.sum_block(sums));
-            sums = s.splat_block(0.0);
-        }
+        total.add(s.sum_block(sums));
     }
     total.value() / count
+}
+
+/// Loss and slope of one output and its target.
+struct Element<P>(P, f32, f32);
+
+impl<P: Pointwise> Kernel for Element<P> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> (f32, f32) {
+        let Self(loss, output, target) = self;
+        let (loss, slope) = loss.loss_and_slope(s, s.splat(output), s.splat(target));
+        (first_lane(s, loss), first_lane(s, slope))
+    }
 }
 
 /// What all blocks of a pass share.

@@ -112,29 +112,28 @@ fn column_sums_in<S: Simd>(s: S, x: MatRef<'_>, out: &mut [f32]) -> Result<(), E
 #[inline(always)]
 fn sum_column(x: MatRef<'_>, col: usize) -> f32 {
     // The view has checked that its last element lies in the slice, so this does not overflow.
-    let stride = x.row_stride();
     let mut rest = x.data().get(col * x.col_stride()..).unwrap_or(&[]);
-    let mut next = || {
-        let first = rest.first().copied().unwrap_or(0.0);
-        rest = rest.get(stride..).unwrap_or(&[]);
-        first
-    };
+    let rows = x.rows();
+    let (mut pair, mut low, mut group) = (0.0, 0.0, 0.0);
     let mut total = Total::default();
-    let mut left = x.rows();
-    while left > 0 {
-        let mut rows = left.min(GROUP);
-        left -= rows;
-        let mut group = 0.0;
-        while rows >= 4 {
-            let low = next() + next();
-            let high = next() + next();
-            group += low + high;
-            rows -= 4;
+    for row in 0..rows {
+        let next = rest.first().copied().unwrap_or(0.0);
+        rest = rest.get(x.row_stride()..).unwrap_or(&[]);
+        if row | 3 >= rows {
+            // After the last four.
+            group += next;
+        } else {
+            pair = if row % 2 == 0 { next } else { pair + next };
+            match row % 4 {
+                1 => low = pair,
+                3 => group += low + pair,
+                _ => {}
+            }
         }
-        for _ in 0..rows {
-            group += next();
+        if row % GROUP == GROUP - 1 || row + 1 == rows {
+            total.add(group);
+            group = 0.0;
         }
-        total.add(group);
     }
     total.value()
 }

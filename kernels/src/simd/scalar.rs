@@ -311,11 +311,13 @@ impl Simd for Scalar {
 /// The tree of the reductions: lane i with lane i + 8, then 4, 2 and 1 apart.
 #[inline(always)]
 fn fold(mut v: [f32; BLOCK], combine: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
+    let mut half = BLOCK / 2;
+    while half > 0 {
         for i in 0..half {
             // The remainders say that no index is out of bounds.
             v[i % BLOCK] = combine(v[i % BLOCK], v[(i + half) % BLOCK]);
         }
+        half /= 2;
     }
     v[0]
 }
