@@ -56,7 +56,7 @@ pub fn sqrt(x: f32) -> f32 {
 pub(crate) mod generic {
     pub(crate) use super::exp::{exp, exp_m1};
     pub(crate) use super::gelu::{gelu, gelu_with_derivative};
-    pub(crate) use super::ln::{ln, ln_1p};
+    pub(crate) use super::ln::{ln, ln_1p, ln_1p_of_fraction};
     pub(crate) use super::sigmoid::{sigmoid, silu, silu_with_derivative};
     pub(crate) use super::softplus::softplus;
     pub(crate) use super::tanh::tanh;

@@ -123,28 +123,33 @@ impl<'w> Workspace<'w> {
 
 /// Cuts the first `len` elements off `slice`; all if there are fewer, as none of this file's cuts may
 /// panic.
+#[inline]
 pub(super) fn split_off_start<'s>(slice: &mut &'s [f32], len: usize) -> &'s [f32] {
     slice.split_off(..len.min(slice.len())).unwrap_or_default()
 }
 
 /// The same of a slice to write to.
 #[expect(clippy::mut_mut, reason = "as `split_off_mut` of a slice")]
+#[inline]
 pub(super) fn split_off_start_mut<'s>(slice: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
     slice.split_off_mut(..len.min(slice.len())).unwrap_or_default()
 }
 
 /// `slice` without its last `len` elements, and these; all of it if there are fewer.
+#[inline]
 pub(super) fn off_end(slice: &[f32], len: usize) -> (&[f32], &[f32]) {
     slice.split_at(slice.len().saturating_sub(len))
 }
 
 /// Cuts the last `len` elements off `slice`; all if there are fewer.
 #[expect(clippy::mut_mut, reason = "as `split_off_mut` of a slice")]
+#[inline]
 pub(super) fn split_off_end<'s>(slice: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
     slice.split_off_mut(slice.len().saturating_sub(len)..).unwrap_or_default()
 }
 
 /// The `len` elements before index `end`.
+#[inline]
 pub(super) fn part_before(slice: &[f32], end: usize, len: usize) -> &[f32] {
     off_end(slice.get(..end).unwrap_or_default(), len).1
 }

@@ -11,7 +11,7 @@
 
 use super::pointwise::Pointwise;
 use crate::Error;
-use crate::math::generic::{exp, ln_1p};
+use crate::math::generic::{exp, ln_1p_of_fraction};
 use crate::simd::{BLOCK, Simd};
 
 /// The loss with weights of the classes 0 and 1.
@@ -33,7 +33,7 @@ impl Pointwise for BinaryCrossEntropy {
         // No miss costs nothing, even at an infinite logit.
         let none = s.eq(miss, s.splat(0.0));
         let linear = s.select(none, s.splat(0.0), s.mul(miss, size));
-        let loss = s.add(linear, ln_1p(s, e));
+        let loss = s.add(linear, ln_1p_of_fraction(s, e));
         let slope = s.div(s.neg_mul_add(hit, e, miss), s.add(one, e));
         let slope = s.select(positive, slope, s.neg(slope));
         let [w0, w1] = self.class.map(|w| s.splat(w));
