@@ -20,7 +20,7 @@ stamp! {
     ///
     /// `weights` is W, `x.len()` x `out.len()`, row-major; `bias` is as long as `out`. The bits are
     /// those of [`gemm`](super::gemm) with [`Epilogue::BiasActivation`], alpha 1 and beta 0 for a
-    /// single row. There is no scratch to lend, and on a processor without vectors a third as much
+    /// single row. There is no scratch to lend, and on a processor without vectors less than half the
     /// code is linked.
     ///
     /// ```
