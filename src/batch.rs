@@ -19,6 +19,8 @@ use slimfit_kernels::{Level, gather_rows};
 
 use crate::dataset::Dataset;
 use crate::error::{Error, check_len};
+use crate::executor::Executor;
+use crate::parallel::{deal, numbers};
 use crate::rng::{self, Stream};
 
 /// How many rows a step takes.
@@ -256,11 +258,41 @@ impl Dataset {
         let (x, y) = (self.feature_count(), self.target_count());
         check_len("batch features", features.len(), rows.len().saturating_mul(x))?;
         check_len("batch targets", targets.len(), rows.len().saturating_mul(y))?;
-        let level = Level::detect();
-        if gather_rows(level, self.features(), x, rows, features).is_err() {
+        self.gather_on(&Level::detect(), rows, features, targets)
+    }
+
+    /// [`Dataset::gather`] on the executor's threads, where that pays.
+    pub(crate) fn gather_on<E: Executor>(
+        &self,
+        executor: &E,
+        rows: &[usize],
+        features: &mut [f32],
+        targets: &mut [f32],
+    ) -> Result<(), Error> {
+        let (x, y) = (self.feature_count(), self.target_count());
+        let pieces = (features.len() / numbers(executor)).min(executor.threads()).min(rows.len());
+        if pieces > 1 {
+            // A piece that finds that a row is missing could not undo another.
             self.check_rows(rows)?;
         }
-        gather_rows(level, self.targets(), y, rows, targets)?;
-        Ok(())
+        deal(
+            executor,
+            pieces,
+            (rows, features, targets),
+            &|(rows, features, targets), front, pieces| {
+                let at = rows.len() / pieces * front;
+                let (front, back) = rows.split_at(at);
+                let (front_x, back_x) = features.split_at_mut(at * x);
+                let (front_y, back_y) = targets.split_at_mut(at * y);
+                Ok(((front, front_x, front_y), (back, back_x, back_y)))
+            },
+            &|(rows, features, targets)| {
+                if gather_rows(executor.level(), self.features(), x, rows, features).is_err() {
+                    self.check_rows(rows)?;
+                }
+                gather_rows(executor.level(), self.targets(), y, rows, targets)?;
+                Ok(())
+            },
+        )
     }
 }

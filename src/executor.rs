@@ -2,6 +2,13 @@
 //!
 //! Splitting never changes a bit: what is split writes disjoint elements, each computed by the same
 //! operations in the same order, whoever computes it.
+//!
+//! An idle worker of rayon falls asleep within some tens of microseconds, and to wake it takes as long
+//! again, which a step of training would wait for at most of its forks. A pool that works on nothing
+//! else is therefore kept awake by [`Awake::run`]: its forks take one microsecond.
+
+#[cfg(feature = "std")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use slimfit_kernels::Level;
 
@@ -15,6 +22,12 @@ pub trait Executor: Sync {
     /// How many pieces are worth making.
     fn threads(&self) -> usize {
         1
+    }
+
+    /// Multiply-adds that a piece must have for a fork to pay: by default some tens of microseconds, for
+    /// workers that sleep.
+    fn piece(&self) -> usize {
+        crate::parallel::PIECE
     }
 
     /// Runs both, perhaps at the same time.
@@ -86,5 +99,97 @@ impl Executor for Rayon {
         b: impl FnOnce() -> B + Send,
     ) -> (A, B) {
         rayon::join(a, b)
+    }
+}
+
+/// The workers of a pool that has no other work, none of them asleep.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Awake {
+    pool: Rayon,
+}
+
+#[cfg(feature = "std")]
+impl Awake {
+    /// Runs `work` while the other workers of the pool around the call look for pieces of it without a
+    /// pause.
+    ///
+    /// Nothing else may run in the pool meanwhile: two such calls could wait for each other.
+    pub(crate) fn run<T>(pool: Rayon, work: impl FnOnce(Self) -> T) -> T {
+        let ended = AtomicBool::new(false);
+        let caller = rayon::current_thread_index();
+        rayon::in_place_scope(|scope| {
+            scope.spawn_broadcast(|_, worker| {
+                while caller != Some(worker.index()) && !ended.load(Ordering::Relaxed) {
+                    look_for_work();
+                }
+            });
+            let _end = SetOnDrop(&ended);
+            work(Self { pool })
+        })
+    }
+}
+
+#[cfg(feature = "std")]
+impl Executor for Awake {
+    fn level(&self) -> Level {
+        self.pool.level
+    }
+
+    fn threads(&self) -> usize {
+        self.pool.threads
+    }
+
+    fn piece(&self) -> usize {
+        1 << 17
+    }
+
+    fn join<A: Send, B: Send>(
+        &self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        let (begun, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        rayon::join(
+            || {
+                let a = a();
+                // Rayon's own wait would fall asleep.
+                while begun.load(Ordering::Relaxed) && !ended.load(Ordering::Relaxed) {
+                    look_for_work();
+                }
+                a
+            },
+            || {
+                begun.store(true, Ordering::Relaxed);
+                let _end = SetOnDrop(&ended);
+                b()
+            },
+        )
+    }
+}
+
+/// Does what another worker has put up, or lets another thread have the processor, if one is waiting
+/// for it.
+#[cfg(feature = "std")]
+fn look_for_work() {
+    /// Looks before a call of the system, which takes longer than all of them.
+    const LOOKS: usize = 8;
+    for _ in 0..LOOKS {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+    std::thread::yield_now();
+}
+
+/// Says so when it goes out of scope, in a panic too: others wait for it.
+#[cfg(feature = "std")]
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+#[cfg(feature = "std")]
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -334,7 +334,7 @@ impl<'a> Mlp<'a> {
                 parallel::gemm(executor, 1.0, lhs, rhs, 0.0, c, epilogue, workspace.scratch)?;
             }
             if let Some(z) = saved {
-                activation::forward_with_derivative(executor.level(), layer.activation, z, out)?;
+                parallel::forward_with_derivative(executor, layer.activation, z, out)?;
             }
             below = out;
         }
@@ -529,7 +529,11 @@ impl<'a> Mlp<'a> {
         let on_weights = update.scaled(grad_scale);
         let (first, second) = optimizer.split_state(params.len(), state.values);
         let mut rest = Segment { grad, params, first, second };
-        let on_biases = on_weights.on_biases();
+        let on_biases = match on_weights.on_biases() {
+            // Each thread then updates the rows of weights whose gradient it has computed.
+            None if executor.threads() > 1 => Some(on_weights),
+            on_biases => on_biases,
+        };
         // All at once if biases are updated like weights, else the weights and biases of each layer.
         let parts = if on_biases.is_some() { 2 * self.layers.len() } else { 1 };
         for part in 0..parts {

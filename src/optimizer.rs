@@ -6,6 +6,7 @@ use slimfit_kernels::optim::{AdaGrad, Momentum};
 use slimfit_kernels::{Error, Level};
 
 use crate::Executor;
+use crate::parallel::deal;
 
 /// An optimizer with its settings. Its state is a slice that the caller owns, zero at the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -185,19 +186,18 @@ impl Update {
     }
 
     /// Updates a segment, in pieces where that pays.
-    pub(crate) fn run<E: Executor>(
-        &self,
-        executor: &E,
-        mut segment: Segment<'_>,
-    ) -> Result<(), Error> {
-        let len = segment.params.len();
-        if executor.threads() == 1 || len < 2 * PIECE {
-            return self.run_piece(executor.level(), segment);
-        }
-        let front = segment.split_off(len / 2);
-        let (front, back) =
-            executor.join(|| self.run(executor, front), || self.run(executor, segment));
-        front.and(back)
+    pub(crate) fn run<E: Executor>(&self, executor: &E, segment: Segment<'_>) -> Result<(), Error> {
+        let pieces = (segment.params.len() / PIECE).min(executor.threads());
+        deal(
+            executor,
+            pieces,
+            segment,
+            &|mut segment, front, pieces| {
+                let len = segment.params.len() / pieces * front;
+                Ok((segment.split_off(whole_lines(len)), segment))
+            },
+            &|segment| self.run_piece(executor.level(), segment),
+        )
     }
 
     fn run_piece(&self, level: Level, segment: Segment<'_>) -> Result<(), Error> {

@@ -5,16 +5,17 @@
 //! does not show in the bits.
 //!
 //! A fork costs some microseconds and a thread that is woken some more, so a product is cut only
-//! into pieces of two million multiply-adds or more: what is too small runs on the caller's thread as
-//! if there were no other.
+//! into pieces of two million multiply-adds or more ([`Executor::piece`]): what is too small runs on the
+//! caller's thread as if there were no other.
 
+use slimfit_kernels::activation::{self, Activation};
 use slimfit_kernels::gemm::{self, Epilogue, Plan};
 use slimfit_kernels::{Error, MatMut, MatRef, reduce};
 
 use crate::Executor;
 
 /// Multiply-adds that a thread must get for a fork to pay: some tens of microseconds.
-const PIECE: usize = 1 << 21;
+pub(crate) const PIECE: usize = 1 << 21;
 
 /// Length of the scratch slice of [`gemm()`] for a product of shape m x n with k products an
 /// element on `threads` threads, in f32: one [`kernels::gemm::scratch_len`](gemm::scratch_len) for
@@ -23,12 +24,12 @@ const PIECE: usize = 1 << 21;
 /// It never falls when one of the four grows; lengths past `usize::MAX` are `usize::MAX`.
 #[must_use]
 pub const fn scratch_len(m: usize, n: usize, k: usize, threads: usize) -> usize {
-    gemm::scratch_len(m, n, k).saturating_mul(pieces(m, n, k, threads))
+    gemm::scratch_len(m, n, k).saturating_mul(pieces(m, n, k, PIECE, threads))
 }
 
-/// Pieces that pay: at least one.
-const fn pieces(m: usize, n: usize, k: usize, threads: usize) -> usize {
-    let mut pieces = m.saturating_mul(n).saturating_mul(k) / PIECE;
+/// Pieces of `piece` multiply-adds: at least one.
+const fn pieces(m: usize, n: usize, k: usize, piece: usize, threads: usize) -> usize {
+    let mut pieces = m.saturating_mul(n).saturating_mul(k) / piece;
     if pieces > threads {
         pieces = threads;
     }
@@ -37,7 +38,7 @@ const fn pieces(m: usize, n: usize, k: usize, threads: usize) -> usize {
 
 /// Whether the executor computes such a product in one piece.
 pub(crate) fn is_whole<E: Executor>(executor: &E, m: usize, n: usize, k: usize) -> bool {
-    pieces(m, n, k, executor.threads()) == 1
+    pieces(m, n, k, executor.piece().max(1), executor.threads()) == 1
 }
 
 /// C <- epilogue(alpha A B + beta C), as [`kernels::gemm::gemm`](gemm::gemm), on as many of the
@@ -86,7 +87,7 @@ pub fn gemm<E: Executor>(
     scratch: &mut [f32],
 ) -> Result<(), Error> {
     let ((m, n), k) = (c.shape(), lhs.cols());
-    let worth = pieces(m, n, k, executor.threads());
+    let worth = pieces(m, n, k, executor.piece().max(1), executor.threads());
     if worth == 1 {
         return gemm::gemm(executor.level(), alpha, lhs, rhs, beta, c, epilogue, scratch);
     }
@@ -113,39 +114,91 @@ pub fn gemm<E: Executor>(
         .run(executor, pieces, c, scratch)
 }
 
-/// Elements below which one thread sums the columns of a matrix.
-const SUM_PIECE: usize = 1 << 17;
+/// Numbers that are as much work as [`Executor::piece`] multiply-adds where each takes a copy, a sum or
+/// a function of it: as many as one piece must have.
+pub(crate) fn numbers<E: Executor>(executor: &E) -> usize {
+    (executor.piece() / 16).max(1)
+}
+
+/// Deals `work` out to `pieces` pieces: `split` cuts off the front so many of so many shares.
+#[inline(always)]
+pub(crate) fn deal<E: Executor, W: Send, X: Send>(
+    executor: &E,
+    pieces: usize,
+    work: W,
+    split: &(impl Fn(W, usize, usize) -> Result<(W, W), X> + Sync),
+    run: &(impl Fn(W) -> Result<(), X> + Sync),
+) -> Result<(), X> {
+    // The first is a constant where there are no threads: nothing more is linked then.
+    if executor.threads() == 1 || pieces <= 1 {
+        return run(work);
+    }
+    fork(executor, pieces, work, split, run)
+}
+
+fn fork<E: Executor, W: Send, X: Send>(
+    executor: &E,
+    pieces: usize,
+    work: W,
+    split: &(impl Fn(W, usize, usize) -> Result<(W, W), X> + Sync),
+    run: &(impl Fn(W) -> Result<(), X> + Sync),
+) -> Result<(), X> {
+    let front_pieces = pieces / 2;
+    let (front, back) = split(work, front_pieces, pieces)?;
+    let (front, back) = executor.join(
+        || deal(executor, front_pieces, front, split, run),
+        || deal(executor, pieces - front_pieces, back, split, run),
+    );
+    front.and(back)
+}
+
+/// [`activation::forward_with_derivative`], split where that pays; the bits are those of one thread.
+///
+/// # Errors
+/// As for [`activation::forward_with_derivative`].
+pub(crate) fn forward_with_derivative<E: Executor>(
+    executor: &E,
+    activation: Activation,
+    z: &mut [f32],
+    out: &mut [f32],
+) -> Result<(), Error> {
+    let pieces = (z.len() / numbers(executor)).min(executor.threads());
+    deal(
+        executor,
+        pieces,
+        (z, out),
+        &|(z, out), front, pieces| {
+            let at = cut(z.len(), front, pieces);
+            let (front_z, back_z) = z.split_at_mut(at);
+            let (front_out, back_out) = out.split_at_mut(at);
+            Ok(((front_z, front_out), (back_z, back_out)))
+        },
+        &|(z, out)| activation::forward_with_derivative(executor.level(), activation, z, out),
+    )
+}
 
 /// [`reduce::column_sums`], split by columns where that pays; the bits are those of one thread.
 ///
 /// # Errors
 /// As for [`reduce::column_sums`].
 pub fn column_sums<E: Executor>(executor: &E, x: MatRef<'_>, out: &mut [f32]) -> Result<(), Error> {
-    let worth = x.rows().saturating_mul(x.cols()) / SUM_PIECE;
+    let worth = x.rows().saturating_mul(x.cols()) / numbers(executor);
     let pieces = worth.min(executor.threads()).min(x.cols());
-    column_sums_in(executor, pieces, x, out)
-}
-
-fn column_sums_in<E: Executor>(
-    executor: &E,
-    pieces: usize,
-    x: MatRef<'_>,
-    out: &mut [f32],
-) -> Result<(), Error> {
-    let cols = x.cols();
-    if pieces <= 1 || out.len() != cols {
-        return reduce::column_sums(executor.level(), x, out);
-    }
-    let front_pieces = pieces / 2;
-    let at = cut(cols, front_pieces, pieces);
-    let (front_out, back_out) = out.split_at_mut(at);
-    let front = x.t().row_range(0, at)?.t();
-    let back = x.t().row_range(at, cols - at)?.t();
-    let (front, back) = executor.join(
-        || column_sums_in(executor, front_pieces, front, front_out),
-        || column_sums_in(executor, pieces - front_pieces, back, back_out),
-    );
-    front.and(back)
+    // What does not fit together is left to one piece, which refuses it.
+    let pieces = if out.len() == x.cols() { pieces } else { 1 };
+    deal(
+        executor,
+        pieces,
+        (x, out),
+        &|(x, out), front, pieces| {
+            let at = cut(x.cols(), front, pieces);
+            let (front_out, back_out) = out.split_at_mut(at);
+            let front = x.t().row_range(0, at)?.t();
+            let back = x.t().row_range(at, x.cols() - at)?.t();
+            Ok(((front, front_out), (back, back_out)))
+        },
+        &|(x, out)| reduce::column_sums(executor.level(), x, out),
+    )
 }
 
 /// What is dealt out.

@@ -15,7 +15,7 @@ use crate::aligned::Aligned;
 use crate::batch::{BatchSize, Batches};
 use crate::dataset::Dataset;
 use crate::error::{Error, check_len, zeros};
-use crate::executor::{Executor, Rayon};
+use crate::executor::{Awake, Executor, Rayon};
 use crate::metrics::{self, Outputs};
 use crate::mlp::{Batch, Layer, LayerProducts, Mlp, OptimizerState, StepOptions, Workspace};
 use crate::optimizer::Optimizer;
@@ -273,24 +273,28 @@ impl Model {
         options.check()?;
         let level = self.level;
         match options.threads {
-            Some(1) => Fit::new(self, train, validation, options, level)?.run(on_epoch),
+            Some(1) => Fit::new(self, train, validation, options, &level)?.run(&level, on_epoch),
             Some(threads) => {
                 let executor = Rayon { level, threads };
                 let pool = rayon::ThreadPoolBuilder::new()
                     .num_threads(threads)
                     .build()
                     .map_err(|error| Error::Threads { threads, reason: error.to_string() })?;
-                let fit = Fit::new(self, train, validation, options, executor)?;
-                pool.install(|| fit.run(on_epoch))
+                let fit = Fit::new(self, train, validation, options, &executor)?;
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                if fit.is_whole() || threads > processors {
+                    return pool.install(|| fit.run(&executor, on_epoch));
+                }
+                pool.install(|| Awake::run(executor, |awake| fit.run(&awake, on_epoch)))
             }
             None => {
                 let executor = Rayon::here(level);
-                let fit = Fit::new(self, train, validation, options, executor)?;
+                let fit = Fit::new(self, train, validation, options, &executor)?;
                 if executor.threads == 1 {
-                    return fit.run(on_epoch);
+                    return fit.run(&executor, on_epoch);
                 }
                 // Enters the pool once, so that no step has to.
-                rayon::scope(|_| fit.run(on_epoch))
+                rayon::scope(|_| fit.run(&executor, on_epoch))
             }
         }
     }
@@ -382,10 +386,9 @@ impl FitOptions {
 }
 
 /// One `fit`: everything it needs, made before the first epoch.
-struct Fit<'f, E> {
+struct Fit<'f> {
     model: &'f mut Model,
     options: &'f FitOptions,
-    executor: E,
     batches: Batches,
     train: &'f Dataset,
     validation: Option<Evaluator<'f>>,
@@ -407,13 +410,13 @@ struct EpochSums {
     batch_size: usize,
 }
 
-impl<'f, E: Executor> Fit<'f, E> {
-    fn new(
+impl<'f> Fit<'f> {
+    fn new<E: Executor>(
         model: &'f mut Model,
         train: &'f Dataset,
         validation: Option<&'f Dataset>,
         options: &'f FitOptions,
-        executor: E,
+        executor: &E,
     ) -> Result<Self, Error> {
         let batches = Batches::new(train.rows(), options.batch_size, options.seed)?;
         let rows = options.batch_size.most(train.rows());
@@ -424,7 +427,7 @@ impl<'f, E: Executor> Fit<'f, E> {
         let workspace_len = mlp.workspace_len(rows, executor.threads());
         let workspace = Aligned::zeros("workspace", workspace_len)?;
         let validation = match validation {
-            Some(data) => Some(Evaluator::new(&mlp, model.loss, data, &executor)?),
+            Some(data) => Some(Evaluator::new(&mlp, model.loss, data, executor)?),
             None => None,
         };
         Ok(Self {
@@ -435,16 +438,21 @@ impl<'f, E: Executor> Fit<'f, E> {
             params: Aligned::copy("parameters", &model.params)?,
             optimizer_state,
             workspace,
-            products: mlp.prepare(&executor, rows).collect::<Result<_, _>>()?,
+            products: mlp.prepare(executor, rows).collect::<Result<_, _>>()?,
             features: Aligned::zeros("batch", rows * train.feature_count())?,
             targets: Aligned::zeros("batch", rows * train.target_count())?,
-            executor,
             model,
         })
     }
 
-    fn run(
+    /// Whether no product of a step is worth splitting.
+    fn is_whole(&self) -> bool {
+        !self.products.is_empty()
+    }
+
+    fn run<E: Executor>(
         mut self,
+        executor: &E,
         mut on_epoch: impl FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<History, Error> {
         let options = self.options;
@@ -457,7 +465,7 @@ impl<'f, E: Executor> Fit<'f, E> {
             let start = Instant::now();
             let factor = options.schedule.factor(u32::try_from(epoch).unwrap_or(u32::MAX));
             let learning_rate = options.optimizer.learning_rate() * factor;
-            let sums = self.epoch(learning_rate, &mut steps)?;
+            let sums = self.epoch(executor, learning_rate, &mut steps)?;
             let duration = start.elapsed();
 
             let rows = self.train.rows() as f64;
@@ -466,7 +474,7 @@ impl<'f, E: Executor> Fit<'f, E> {
                 return Err(Error::Diverged { epoch });
             }
             let validation = match &mut self.validation {
-                Some(evaluator) => Some(evaluator.evaluate(&self.executor, &self.params)?),
+                Some(evaluator) => Some(evaluator.evaluate(executor, &self.params)?),
                 None => None,
             };
             if validation.is_some_and(|evaluation| !evaluation.loss.is_finite()) {
@@ -500,7 +508,12 @@ impl<'f, E: Executor> Fit<'f, E> {
     }
 
     /// Takes the steps of one epoch.
-    fn epoch(&mut self, learning_rate: f32, steps: &mut u32) -> Result<EpochSums, Error> {
+    fn epoch<E: Executor>(
+        &mut self,
+        executor: &E,
+        learning_rate: f32,
+        steps: &mut u32,
+    ) -> Result<EpochSums, Error> {
         let Model { layers, loss, .. } = &*self.model;
         let mlp = Mlp::new(layers)?;
         let options = StepOptions {
@@ -521,16 +534,10 @@ impl<'f, E: Executor> Fit<'f, E> {
         while let Some(rows) = self.batches.next_batch() {
             let features = &mut self.features[..rows.len() * self.train.feature_count()];
             let targets = &mut self.targets[..rows.len() * self.train.target_count()];
-            self.train.gather(rows, features, targets)?;
+            self.train.gather_on(executor, rows, features, targets)?;
             let batch = Batch { features, targets, weights };
-            let loss = mlp.step(
-                &self.executor,
-                &options,
-                batch,
-                &mut self.params,
-                &mut state,
-                &mut workspace,
-            )?;
+            let loss =
+                mlp.step(executor, &options, batch, &mut self.params, &mut state, &mut workspace)?;
             let count = rows.len() as f64;
             sums.loss += f64::from(loss.data) * count;
             sums.total_loss += f64::from(loss.total()) * count;
