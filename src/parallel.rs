@@ -4,6 +4,11 @@
 //! each computed under the [`Plan`] of the whole, which fixes the order of summation: so the cut
 //! does not show in the bits.
 //!
+//! Where k has two blocks and B is larger than C, two threads take a block each instead, and with it its
+//! rows of B: a layer's weights are then read by the thread alone that updates them. Lines of cache that
+//! both have read would have to be taken back from the other before they are written, which can cost as
+//! much as the update itself.
+//!
 //! A fork costs some microseconds and a thread that is woken some more, so a product is cut only
 //! into pieces of two million multiply-adds or more ([`Executor::piece`]): what is too small runs on the
 //! caller's thread as if there were no other.
@@ -110,8 +115,11 @@ pub fn gemm<E: Executor>(
     // Rows whose elements lie among those of others cannot be lent out apart; columns then can.
     let interleaved = c.row_stride() <= (n.max(1) - 1).saturating_mul(c.col_stride());
     let axis = if m == 1 || n > 1 && interleaved { Axis::Columns } else { Axis::Rows };
-    Piece { plan, axis, alpha, lhs, rhs, beta, epilogue, scratch_len }
-        .run(executor, pieces, c, scratch)
+    let piece = Piece { plan, axis, alpha, lhs, rhs, beta, epilogue, scratch_len };
+    if pieces == 2 && piece.crosses(m, n, k) {
+        return piece.run_crossed(executor, c, scratch);
+    }
+    piece.run(executor, pieces, c, scratch)
 }
 
 /// Numbers that are as much work as [`Executor::piece`] multiply-adds where each takes a copy, a sum or
@@ -208,6 +216,16 @@ enum Axis {
     Columns,
 }
 
+/// Rows of C from which on each sum, that of a half too, is of one chain.
+const MIN_CROSSED: usize = 16;
+
+/// One of two blocks of k.
+#[derive(Clone, Copy)]
+enum Block {
+    First,
+    Second,
+}
+
 /// A product on its way to the threads.
 #[derive(Clone, Copy)]
 struct Piece<'a> {
@@ -254,6 +272,69 @@ impl<'a> Piece<'a> {
             || back.run(executor, pieces - front_pieces, back_c, back_scratch),
         );
         front.and(back)
+    }
+
+    /// Whether two threads take a block of k each.
+    fn crosses(&self, m: usize, n: usize, k: usize) -> bool {
+        let block = self.plan.block_len();
+        // A sum of two does not depend on their order if it is rounded once.
+        let is_sum = self.alpha == 1.0 && self.beta == 0.0 && n > 1;
+        // What a second pass would refuse is left to a single one.
+        let is_allowed = match self.epilogue {
+            Epilogue::None | Epilogue::Bias(_) => true,
+            Epilogue::BiasActivation(_, activation) => activation.check().is_ok(),
+            _ => false,
+        };
+        let two_blocks = block < k && k <= 2 * block;
+        let of_rows = self.axis == Axis::Rows && self.rhs.col_stride() == 1 && MIN_CROSSED <= m;
+        two_blocks && of_rows && m < k && is_sum && is_allowed
+    }
+
+    /// One block of k a thread: first for its own half of the rows, then for the other's, where it adds
+    /// to what that has left there.
+    fn run_crossed<E: Executor>(
+        self,
+        executor: &E,
+        c: MatMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<(), Error> {
+        let m = c.rows();
+        let at = cut(m, 1, 2);
+        let (above, below) = (self.part(0, at)?, self.part(at, m - at)?);
+        let (mut above_c, mut below_c) = c.split_at_row(at)?;
+        let (scratch, other_scratch) = scratch.split_at_mut(self.scratch_len);
+        let (first, second) = executor.join(
+            || above.block(executor, Block::First, false, above_c.reborrow(), scratch),
+            || below.block(executor, Block::Second, false, below_c.reborrow(), other_scratch),
+        );
+        first.and(second)?;
+        let (first, second) = executor.join(
+            || below.block(executor, Block::First, true, below_c, scratch),
+            || above.block(executor, Block::Second, true, above_c, other_scratch),
+        );
+        first.and(second)
+    }
+
+    /// The sum of a block of k, by itself or, if it is the `last`, with what is in C and the epilogue.
+    fn block<E: Executor>(
+        self,
+        executor: &E,
+        block: Block,
+        last: bool,
+        c: MatMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<(), Error> {
+        let Self { plan, lhs, rhs, epilogue, .. } = self;
+        let (k, len) = (lhs.cols(), plan.block_len());
+        let (start, count) = match block {
+            Block::First => (0, len),
+            Block::Second => (len, k - len),
+        };
+        let lhs = lhs.t().row_range(start, count)?.t();
+        let rhs = rhs.row_range(start, count)?;
+        let (beta, epilogue) = if last { (1.0, epilogue) } else { (0.0, Epilogue::None) };
+        let plan = Plan::new(c.rows(), c.cols(), count);
+        gemm::gemm_part(executor.level(), plan, 1.0, lhs, rhs, beta, c, epilogue, scratch)
     }
 
     /// The piece of `count` rows or columns of C from `start` on.

@@ -72,6 +72,38 @@ fn long_and_thin_products_are_cut_too() {
     }
 }
 
+/// Two blocks of k, and B larger than C: a block a thread, whose sums meet in C.
+#[test]
+fn a_cut_of_k_does_not_show() {
+    for (m, n, k) in [(64, 131, 700), (77, 160, 1024), (200, 96, 513), (16, 400, 1001)] {
+        let (a, b, bias) = (values(m * k, 1), values(k * n, 2), values(n, 5));
+        let rhs = view(&b, k, n, false);
+        for transposed in [false, true] {
+            let lhs = view(&a, m, k, transposed);
+            for epilogue in [
+                Epilogue::None,
+                Epilogue::Bias(&bias),
+                Epilogue::BiasActivation(&bias, Activation::Relu),
+                Epilogue::BiasActivation(&bias, Activation::Tanh),
+            ] {
+                for level in Level::available() {
+                    let mut outputs = [1, 2].map(|threads| {
+                        let mut c = vec![f32::NAN; m * n];
+                        let executor = Rayon { level, threads };
+                        let mut scratch = vec![0.0; parallel::scratch_len(m, n, k, threads)];
+                        let out = MatMut::new(&mut c, m, n).unwrap();
+                        parallel::gemm(&executor, 1.0, lhs, rhs, 0.0, out, epilogue, &mut scratch)
+                            .unwrap();
+                        c
+                    });
+                    let [whole, split] = &mut outputs;
+                    assert!(bits(whole) == bits(split), "{m} {n} {k} {epilogue:?} {level}");
+                }
+            }
+        }
+    }
+}
+
 /// Counts forks.
 struct Counting(std::sync::atomic::AtomicUsize);
 

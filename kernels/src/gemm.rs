@@ -148,8 +148,10 @@ impl Plan {
         Self { m, n, k, order }
     }
 
-    /// Length of the blocks of k.
-    const fn kc(self) -> usize {
+    /// Length of the blocks of k, the last of which may be shorter. Each is summed by itself, and
+    /// added to the sum of those before it.
+    #[must_use]
+    pub const fn block_len(self) -> usize {
         if self.k <= blocking::KC {
             return self.k;
         }

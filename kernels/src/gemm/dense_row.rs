@@ -105,7 +105,7 @@ impl Kernel for Row<'_> {
 unsafe fn sums(x: &[f32], weights: *const f32, out: &mut [f32]) {
     let (k, n) = (x.len(), out.len());
     let plan = Plan::new(1, n, k);
-    let block = if plan.order == Order::Lanes { k } else { plan.kc() };
+    let block = if plan.order == Order::Lanes { k } else { plan.block_len() };
     let lhs = Source { ptr: x.as_ptr(), row: k, col: 1 };
     let rhs = Source { ptr: weights, row: n, col: 1 };
     let out = out.as_mut_ptr();

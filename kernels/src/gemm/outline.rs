@@ -111,7 +111,7 @@ impl Outline {
             m,
             n,
             k: if alpha == 0.0 { 0 } else { k },
-            kc: plan.kc(),
+            kc: plan.block_len(),
             order: plan.order,
             lhs: strides(lhs),
             rhs: strides(rhs),
