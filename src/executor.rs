@@ -193,3 +193,38 @@ impl Drop for SetOnDrop<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    fn in_pool<T: Send>(threads: usize, work: impl FnOnce(Awake) -> T + Send) -> T {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let executor = Rayon { level: Level::PORTABLE, threads };
+        pool.install(|| Awake::run(executor, work))
+    }
+
+    fn leaves(executor: &Awake, depth: usize) -> usize {
+        if depth == 0 {
+            return 1;
+        }
+        let (a, b) = executor.join(|| leaves(executor, depth - 1), || leaves(executor, depth - 1));
+        a + b
+    }
+
+    #[test]
+    fn awake_workers_do_all_pieces_once() {
+        for threads in [1, 2, 5] {
+            let found = in_pool(threads, |awake| (0..50).map(|_| leaves(&awake, 7)).sum::<usize>());
+            assert_eq!(found, 50 << 7, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_piece_ends_the_wait_for_it() {
+        for threads in [1, 2] {
+            let run = || in_pool(threads, |awake| awake.join(|| (), || panic!("on purpose")));
+            assert!(std::panic::catch_unwind(run).is_err(), "{threads} threads");
+        }
+    }
+}

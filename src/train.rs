@@ -80,8 +80,10 @@ pub struct FitOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// Seed of the shuffles and of random batch sizes.
     pub seed: u64,
-    /// Threads to use; `None` for those of the rayon pool around the call. Any number gives the
-    /// same bits.
+    /// Threads to use, in a pool made for this call; `None` for those of the rayon pool around it. Any
+    /// number gives the same bits. A pool of its own is kept awake from the first epoch to the last if
+    /// products are split, which saves a tenth of a step of 784-512-256-10, and keeps its processors
+    /// busy.
     pub threads: Option<usize>,
 }
 

@@ -1,4 +1,5 @@
-//! No allocation in a step, none in an epoch after the first: counted by the allocator itself.
+//! No allocation in a step, none in an epoch after the first, on any thread: counted by the allocator
+//! itself.
 #![cfg(feature = "std")]
 #![allow(unsafe_code, reason = "a counting allocator is an unsafe trait")]
 
@@ -55,6 +56,21 @@ fn data(rows: usize) -> Dataset {
 /// One test, so that no other allocates meanwhile.
 #[test]
 fn steps_and_later_epochs_do_not_allocate() {
+    on_one_thread();
+    // Large enough for products, sums, gathers, activations and updates to be split, and hundreds of
+    // forks an epoch: a queue that grows by blocks of jobs would show.
+    let layers = [
+        Layer::new(20, 700, Activation::Relu),
+        Layer::new(700, 300, Activation::Gelu),
+        Layer::new(300, 3, Activation::Identity),
+    ];
+    let data = data(1000);
+    for threads in [Some(2), Some(3), Some(8), None] {
+        check_epochs(&layers, &data, threads, 60);
+    }
+}
+
+fn on_one_thread() {
     let data = data(100);
     let mlp = Mlp::new(&LAYERS).unwrap();
     let mut params = vec![0.1; mlp.parameter_len()];
@@ -79,17 +95,22 @@ fn steps_and_later_epochs_do_not_allocate() {
         assert_eq!(count(), before, "steps at {level}");
     }
 
-    let mut model = Model::new(&LAYERS, Loss::CategoricalCrossEntropy, 1).unwrap();
-    let batch_size = BatchSize::Random { min: 5, max: 40 };
-    let options = FitOptions { epochs: 6, batch_size, threads: Some(1), ..FitOptions::default() };
+    check_epochs(&LAYERS, &data, Some(1), 40);
+}
+
+/// Epochs after the first, each with validation, allocate nothing.
+fn check_epochs(layers: &[Layer], data: &Dataset, threads: Option<usize>, largest: usize) {
+    let mut model = Model::new(layers, Loss::CategoricalCrossEntropy, 1).unwrap();
+    let batch_size = BatchSize::Random { min: 5, max: largest };
+    let options = FitOptions { epochs: 6, batch_size, threads, ..FitOptions::default() };
     let mut counts = [0; 6];
     let before = count();
     model
-        .fit(&data, Some(&data), &options, |epoch| {
+        .fit(data, Some(data), &options, |epoch| {
             counts[epoch.epoch] = count();
             ControlFlow::Continue(())
         })
         .unwrap();
     assert!(counts[0] > before, "the allocator counts");
-    assert!(counts.iter().all(|&count| count == counts[0]), "{counts:?}");
+    assert!(counts.iter().all(|&count| count == counts[0]), "{threads:?} threads: {counts:?}");
 }
