@@ -531,7 +531,7 @@ impl<'a> Mlp<'a> {
         let mut rest = Segment { grad, params, first, second };
         let on_biases = match on_weights.on_biases() {
             // Each thread then updates the rows of weights whose gradient it has computed.
-            None if executor.threads() > 1 => Some(on_weights),
+            None if Update::pieces(executor, grad.len()) > 1 => Some(on_weights),
             on_biases => on_biases,
         };
         // All at once if biases are updated like weights, else the weights and biases of each layer.

@@ -185,12 +185,16 @@ impl Update {
         Self { grad_scale, ..self }
     }
 
+    /// Pieces in which so many parameters are updated; 0 or 1 for a whole.
+    pub(crate) fn pieces<E: Executor>(executor: &E, len: usize) -> usize {
+        (len / PIECE).min(executor.threads())
+    }
+
     /// Updates a segment, in pieces where that pays.
     pub(crate) fn run<E: Executor>(&self, executor: &E, segment: Segment<'_>) -> Result<(), Error> {
-        let pieces = (segment.params.len() / PIECE).min(executor.threads());
         deal(
             executor,
-            pieces,
+            Self::pieces(executor, segment.params.len()),
             segment,
             &|mut segment, front, pieces| {
                 let len = segment.params.len() / pieces * front;
