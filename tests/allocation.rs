@@ -1,6 +1,8 @@
 //! No allocation in a step, none in an epoch after the first, on any thread: counted by the allocator
 //! itself.
-#![cfg(feature = "std")]
+//!
+//! A program without the usual harness, whose main thread allocates too: when a test has begun, and
+//! when it has run for a minute.
 #![allow(unsafe_code, reason = "a counting allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -53,10 +55,13 @@ fn data(rows: usize) -> Dataset {
     Dataset::classification(features, 20, &labels, classes).unwrap()
 }
 
-/// One test, so that no other allocates meanwhile.
-#[test]
-fn steps_and_later_epochs_do_not_allocate() {
+fn main() {
     on_one_thread();
+    on_several_threads();
+    println!("steps and later epochs do not allocate: ok");
+}
+
+fn on_several_threads() {
     // Large enough for products, sums, gathers, activations and updates to be split, and hundreds of
     // forks an epoch: a queue that grows by blocks of jobs would show.
     let layers = [
