@@ -155,7 +155,7 @@ impl Elementwise for Relu {
     }
     #[inline(always)]
     fn derivative<S: Simd>(self, s: S, y: S::F32) -> S::F32 {
-        step(s, y, s.splat(0.0))
+        s.unit_step(y)
     }
 }
 

@@ -350,6 +350,14 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         (self.sub(k, self.keep(small, self.splat(24.0))), mantissa)
     }
 
+    /// 1 where `x` is positive, 0 where it is zero or negative, `x` where it is a NaN.
+    #[inline(always)]
+    fn unit_step(self, x: Self::F32) -> Self::F32 {
+        let zero = self.splat(0.0);
+        let positive = self.select(self.lt(zero, x), self.splat(1.0), x);
+        self.select(self.le(x, zero), zero, positive)
+    }
+
     /// `y` where `x` is positive and finite; else the limit of ln: -∞ at zeros, +∞, NaN below and for NaN.
     #[inline(always)]
     fn ln_limits(self, x: Self::F32, y: Self::F32) -> Self::F32 {

@@ -26,8 +26,8 @@ use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, StripFn, bias_at, max_rows, max_split_rows,
     max_vectors, short_strip_fn, strip_fn,
 };
-use super::packing::{self, Source};
-use crate::simd::{Kernel, Portable, Simd};
+use super::packing::{self, Source, Strides};
+use crate::simd::{Kernel, Portable, Routine, Simd};
 
 /// Largest block of k.
 pub(super) const KC: usize = 512;
@@ -306,6 +306,7 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
 }
 
 /// One or two strips.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Strips {
     pub(super) first: (StripFn, Strip),
     pub(super) second: Option<(StripFn, Strip)>,
@@ -314,18 +315,96 @@ pub(super) struct Strips {
     pub(super) out_offset: usize,
 }
 
+impl Strips {
+    /// Computes both strips; `bias` is null or what the strips add.
+    ///
+    /// # Safety
+    /// As for the functions of the strips, for the matrices that they were made of.
+    #[inline(always)]
+    pub(super) unsafe fn run(
+        &self,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        bias: *const f32,
+        scratch: *mut f32,
+    ) {
+        let (function, ref strip) = self.first;
+        // SAFETY: by the caller's word.
+        unsafe { function(strip, lhs, rhs, out, bias, scratch) };
+        if let Some((function, ref strip)) = self.second {
+            let (lhs, out) = (lhs.wrapping_add(self.lhs_offset), out.wrapping_add(self.out_offset));
+            // SAFETY: by the caller's word; the offsets lead to the rows of the second strip.
+            unsafe { function(strip, lhs, rhs, out, bias, scratch) };
+        }
+    }
+}
+
+/// [`Strips`] of a transposed B, which is packed into the scratch first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PackedStrips {
+    k: usize,
+    n: usize,
+    rhs: Strides,
+    strips: Strips,
+}
+
+impl Routine for PackedStrips {
+    type Plan = Self;
+
+    /// `bias` is null or one value a column.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &Self,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        bias: *const f32,
+        scratch: *mut f32,
+    ) {
+        let Self { k, n, rhs: strides, ref strips } = *plan;
+        let packed = aligned(scratch);
+        // SAFETY: as in `run_direct`.
+        unsafe {
+            packing::pack_rhs(s, strides.from(rhs), k, n, n.next_multiple_of(S::LANES), packed);
+            strips.run(lhs, packed, out, bias, scratch);
+        }
+    }
+}
+
+/// A small product as strips.
+pub(super) enum Small {
+    /// B is read where it lies.
+    Direct(Strips),
+    /// B is packed first.
+    Packed(PackedStrips),
+}
+
 /// The strips that a small product consists of: tiles of one height and perhaps of one less. Nothing if
-/// there are leftover columns of another tile, something to pack, or something that follows.
-pub(super) fn strips<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Strips> {
+/// there are leftover columns of another tile, or something that follows.
+pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Small> {
     if !is_direct(problem, order) {
         return None;
     }
+    let Problem { n, k, rhs, .. } = *problem;
+    if rhs.col == 1 {
+        return strips(s, problem).map(Small::Direct);
+    }
+    let packed = Source { row: n.next_multiple_of(S::LANES), col: 1, ..rhs };
+    let strips = strips(s, &Problem { rhs: packed, ..*problem })?;
+    let rhs = Strides { row: rhs.row, col: rhs.col };
+    Some(Small::Packed(PackedStrips { k, n, rhs, strips }))
+}
+
+/// The strips of a product for which [`is_direct`] holds, whose B has contiguous rows.
+fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let problem = gated(*problem);
     let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
     let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
     let last = n % S::LANES;
     let even = panels.larger == 0 && (panel_count == 1 || last == 0);
-    if rhs.col != 1 || after.pass != Pass::None || !even {
+    if after.pass != Pass::None || !even {
         return None;
     }
     let vectors = panels.small;

@@ -288,6 +288,7 @@ pub(super) fn short_strip_fn<S: Simd>(
     strip: &Strip,
 ) -> Option<StripFn> {
     const PLAIN: usize = Store::Plain as usize;
+    const GATE: usize = Store::Gate as usize;
     const LAYER: usize = Store::Layer as usize;
     if strip.k >= PREFETCH_K {
         return None;
@@ -304,6 +305,7 @@ pub(super) fn short_strip_fn<S: Simd>(
                     }
                     pick!($chains $nv $mr:
                         (true, false, Store::Plain) => PLAIN ALONG,
+                        (true, false, Store::Gate) => GATE ALONG,
                         (true, false, Store::Layer) => LAYER ALONG,
                         (false, true, Store::Plain) => PLAIN ACROSS)
                 })*)*

@@ -120,7 +120,12 @@ impl Kernel for PackRhs {
                     // values from `first` on. The caller of `pack_rhs` vouches.
                     unsafe {
                         let (src, dst) = (rhs.at(p, first).ptr, dst.wrapping_add(p * width));
-                        s.transpose_ptr(src, rhs.col, lanes, steps, dst, width);
+                        if lanes == S::LANES && steps == S::LANES {
+                            // With constants there is nothing to ask in it.
+                            s.transpose_ptr(src, rhs.col, S::LANES, S::LANES, dst, width);
+                        } else {
+                            s.transpose_ptr(src, rhs.col, lanes, steps, dst, width);
+                        }
                     }
                     p += S::LANES;
                 }

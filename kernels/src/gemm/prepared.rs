@@ -1,8 +1,9 @@
 //! A product whose shape is known long before its operands.
 
+use super::blocking::{self, PackedStrips, Small, Strips};
 use super::microkernel::{Strip, StripFn};
 use super::outline::Outline;
-use super::{EpilogueKind, Plan, blocking};
+use super::{EpilogueKind, Plan};
 use crate::simd::{Pointer, Simd};
 use crate::{Error, Layout, Level};
 
@@ -50,8 +51,10 @@ pub struct Prepared {
 enum Code {
     /// One strip is all.
     Strip(StripFn, Strip),
-    /// Two strips, the second so many elements of A and of C after the first.
-    Strips([(StripFn, Strip); 2], usize, usize),
+    /// Two strips.
+    Strips(Strips),
+    /// One or two strips of a B that is packed first.
+    Packed(Pointer<PackedStrips>, PackedStrips),
     /// Whatever the outline asks for.
     Product(Pointer<Outline>),
 }
@@ -132,19 +135,22 @@ impl Prepared {
         unsafe {
             match self.code {
                 Code::Strip(function, ref strip) => {
-                    let bias = if self.outline.is_biased() { operand } else { core::ptr::null() };
-                    function(strip, lhs, rhs, c, bias, scratch);
+                    function(strip, lhs, rhs, c, self.bias(operand), scratch);
                 }
-                Code::Strips([ref first, ref second], lhs_offset, out_offset) => {
-                    let bias = if self.outline.is_biased() { operand } else { core::ptr::null() };
-                    first.0(&first.1, lhs, rhs, c, bias, scratch);
-                    let (lhs, c) = (lhs.wrapping_add(lhs_offset), c.wrapping_add(out_offset));
-                    second.0(&second.1, lhs, rhs, c, bias, scratch);
+                Code::Strips(ref strips) => strips.run(lhs, rhs, c, self.bias(operand), scratch),
+                Code::Packed(function, ref strips) => {
+                    function(strips, lhs, rhs, c, self.bias(operand), scratch);
                 }
                 Code::Product(function) => function(&self.outline, lhs, rhs, c, operand, scratch),
             }
         }
         Ok(())
+    }
+
+    /// `operand` if it is a bias, else null.
+    #[inline]
+    fn bias(&self, operand: *const f32) -> *const f32 {
+        if self.outline.is_biased() { operand } else { core::ptr::null() }
     }
 
     /// The slice that is too short.
@@ -169,16 +175,17 @@ fn code<S: Simd>(s: S, outline: &Outline) -> Code {
     // Where nothing lies: the choice does not look.
     let (at, out) = (core::ptr::dangling(), core::ptr::dangling_mut());
     let problem = outline.problem(at, at, out, at, out);
-    if S::LANES > 1
-        && !outline.is_empty()
-        && let Some(strips) = blocking::strips(s, &problem, outline.order())
-    {
-        let (lhs_offset, out_offset) = (strips.lhs_offset, strips.out_offset);
-        match strips.second {
-            Some(second) => Code::Strips([strips.first, second], lhs_offset, out_offset),
-            None => Code::Strip(strips.first.0, strips.first.1),
-        }
+    let small = if S::LANES > 1 && !outline.is_empty() {
+        blocking::small(s, &problem, outline.order())
     } else {
-        Code::Product(s.pointer::<Outline>())
+        None
+    };
+    match small {
+        Some(Small::Direct(Strips { first: (function, strip), second: None, .. })) => {
+            Code::Strip(function, strip)
+        }
+        Some(Small::Direct(strips)) => Code::Strips(strips),
+        Some(Small::Packed(strips)) => Code::Packed(s.pointer::<PackedStrips>(), strips),
+        None => Code::Product(s.pointer::<Outline>()),
     }
 }

@@ -264,6 +264,12 @@ impl Simd for Avx512 {
         })
     }
     #[inline(always)]
+    fn unit_step(self, x: __m512) -> __m512 {
+        // As below: 1 keeps x, 8 is zero, 10 is one.
+        const KINDS: i32 = 0xa8a8_a811_u32.cast_signed();
+        proven!(_mm512_fixupimm_ps::<0>(x, x, _mm512_set1_epi32(KINDS)))
+    }
+    #[inline(always)]
     fn ln_limits(self, x: __m512, y: __m512) -> __m512 {
         // Four bits for each kind of x, the lowest first: quiet NaN, signalling NaN, zero, one, -∞, +∞, other
         // negative, other positive. 0 keeps y, 2 is the quiet NaN of x, 3 a NaN, 4 is -∞, 5 is +∞.

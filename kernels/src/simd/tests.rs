@@ -125,6 +125,11 @@ fn float_operations_in<S: Simd>(s: S) {
             check("sqrt", s.sqrt(x), |a, _| a.sqrt());
             check("abs", s.abs(x), |a, _| a.abs());
             check("neg", s.neg(x), |a, _| -a);
+            check("unit_step", s.unit_step(x), |a, _| match a {
+                _ if a.is_nan() => a,
+                _ if a > 0.0 => 1.0,
+                _ => 0.0,
+            });
             let fused = |sign: f32| {
                 pairs().zip(&c).map(move |((a, b), c)| {
                     if S::FUSED { (sign * a).mul_add(*b, *c) } else { sign * a * b + c }
