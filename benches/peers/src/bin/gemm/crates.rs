@@ -1,6 +1,7 @@
 //! slimfit and its peers in Rust.
 
 use std::num::NonZero;
+use std::rc::Rc;
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
@@ -12,6 +13,8 @@ use crate::product::{Operands, Product};
 
 /// C <- A B.
 pub type Multiply = Box<dyn FnMut(&mut Operands)>;
+/// Makes what multiplies one product, as its users make it once.
+pub type Make = Box<dyn Fn(&Product) -> Multiply>;
 
 /// Row and column strides of A and B.
 fn strides(product: &Product) -> [isize; 4] {
@@ -23,48 +26,44 @@ fn strides(product: &Product) -> [isize; 4] {
 }
 
 /// slimfit at its levels first, then the others.
-pub fn all(threads: usize) -> Vec<(String, Multiply)> {
-    let mut all: Vec<(String, Multiply)> = Vec::new();
+pub fn all(threads: usize) -> Vec<(String, Make)> {
+    /// For whom all products are the same.
+    fn any(multiply: impl Fn(&mut Operands) + Clone + 'static) -> Make {
+        Box::new(move |_| Box::new(multiply.clone()))
+    }
+    let mut all: Vec<(String, Make)> = Vec::new();
     let levels = || [Level::avx512(), Level::avx2_fma()].into_iter().flatten();
     if threads == 1 {
         for level in levels() {
-            all.push((format!("slimfit {level}"), prepared(level)));
+            all.push((format!("slimfit {level}"), Box::new(move |it| prepared(level, it))));
         }
     }
     for level in levels() {
         let called = if threads == 1 { "gemm() " } else { "" };
         let name = format!("slimfit {called}{level}");
-        all.push((name, Box::new(move |it| slimfit(it, level, threads))));
+        all.push((name, any(move |it| slimfit(it, level, threads))));
     }
-    all.push(("faer".into(), Box::new(move |it| faer(it, threads))));
-    all.push(("gemm".into(), Box::new(move |it| gemm(it, threads))));
+    all.push(("faer".into(), any(move |it| faer(it, threads))));
+    all.push(("gemm".into(), any(move |it| gemm(it, threads))));
     if threads == 1 {
-        all.push(("matrixmultiply".into(), Box::new(matrixmultiply)));
+        all.push(("matrixmultiply".into(), any(matrixmultiply)));
     }
-    let executor = GemmExecutor::new();
-    all.push(("rten-gemm".into(), Box::new(move |it| rten(it, &executor))));
+    let executor = Rc::new(GemmExecutor::new());
+    all.push(("rten-gemm".into(), any(move |it| rten(it, &executor))));
     all
 }
 
-/// Multiplies by a [`Prepared`], made anew where the product is another than last time.
-fn prepared(level: Level) -> Multiply {
-    let mut made: Option<(Product, Prepared)> = None;
+/// Multiplies by a [`Prepared`].
+fn prepared(level: Level, product: &Product) -> Multiply {
+    let Product { m, n, k, lhs_transposed, rhs_transposed } = *product;
+    let layout = |rows, cols, transposed: bool| {
+        if transposed { Layout::row_major(cols, rows).t() } else { Layout::row_major(rows, cols) }
+    };
+    let (lhs, rhs) = (layout(m, k, lhs_transposed), layout(k, n, rhs_transposed));
+    let c = Layout::row_major(m, n);
+    let prepared =
+        Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None).expect("layouts that fit");
     Box::new(move |it| {
-        if made.is_none_or(|(product, _)| product != it.product) {
-            let Product { m, n, k, lhs_transposed, rhs_transposed } = it.product;
-            let layout = |rows, cols, transposed: bool| {
-                if transposed {
-                    Layout::row_major(cols, rows).t()
-                } else {
-                    Layout::row_major(rows, cols)
-                }
-            };
-            let (lhs, rhs) = (layout(m, k, lhs_transposed), layout(k, n, rhs_transposed));
-            let c = Layout::row_major(m, n);
-            let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None);
-            made = Some((it.product, prepared.expect("layouts that fit")));
-        }
-        let Some((_, prepared)) = &made else { return };
         let (out, scratch) = (it.out.get_mut(), it.scratch.get_mut());
         prepared.run(it.lhs.get(), it.rhs.get(), out, &[], scratch).expect("slices that fit");
     })

@@ -55,7 +55,8 @@ const LIBRARIES: [Blas; 7] = [
 
 /// Someone who multiplies.
 enum Contestant {
-    Here(crates::Multiply),
+    /// With what it made for the product at hand.
+    Here(crates::Make, Option<crates::Multiply>),
     Worker(Worker),
 }
 
@@ -63,7 +64,10 @@ impl Contestant {
     /// Seconds a call, over `calls` calls after one that warms the caches.
     fn turn(&mut self, operands: &mut Operands, calls: u32, threads: usize) -> f64 {
         match self {
-            Self::Here(multiply) => operands.time(calls, multiply),
+            Self::Here(make, made) => {
+                let multiply = made.get_or_insert_with(|| make(&operands.product));
+                operands.time(calls, multiply)
+            }
             Self::Worker(worker) => {
                 let seconds = worker.turn(&operands.product, calls);
                 if threads > 1 {
@@ -108,7 +112,7 @@ fn main() -> ExitCode {
 fn run(args: &[String], threads: usize, rounds: usize) {
     let mut contestants: Vec<(String, Contestant)> = crates::all(threads)
         .into_iter()
-        .map(|(name, multiply)| (name, Contestant::Here(multiply)))
+        .map(|(name, make)| (name, Contestant::Here(make, None)))
         .collect();
     let ours = contestants.iter().filter(|(name, _)| name.starts_with("slimfit")).count();
     for Blas { name, flag: flag_name, file, environment } in LIBRARIES {
@@ -135,8 +139,8 @@ fn run(args: &[String], threads: usize, rounds: usize) {
         let calls: Vec<u32> = contestants
             .iter_mut()
             .map(|(name, contestant)| {
-                if let Contestant::Here(multiply) = contestant {
-                    operands.check(name, multiply);
+                if let Contestant::Here(make, made) = contestant {
+                    operands.check(name, made.insert(make(&product)));
                 }
                 let once = contestant.turn(&mut operands, 1, threads);
                 if once.is_nan() {
