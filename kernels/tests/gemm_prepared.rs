@@ -100,6 +100,42 @@ fn shapes_of_layers() {
     }
 }
 
+/// Half a register of AVX-512.
+#[test]
+fn eight_columns() {
+    let mut r = Random(4);
+    for m in 1..=40 {
+        for k in [1, 3, 4, 8, 33, 140] {
+            for lhs in [Lies::Rows, Lies::Columns, Lies::RowsWithGap(3)] {
+                for kind in [Kind::None, Kind::Bias, Kind::Activation(Activation::Relu)] {
+                    check(&Case::new(m, 8, k, [lhs, Lies::Rows, Lies::Rows], kind, r.next()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_beyond_any_slice_are_refused() {
+    let (huge, longest) = (usize::MAX, isize::MAX.cast_unsigned());
+    for level in Level::available() {
+        let row = Layout::row_major;
+        let (lhs, rhs, c) = (row(0, 0), row(0, huge), row(0, huge));
+        let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::Bias).unwrap();
+        let what = "operand of the epilogue";
+        let error = prepared.run(&[], &[], &mut [], &[], &mut []);
+        assert_eq!(error, Err(Error::Length { what, expected: longest, found: 0 }));
+        let lhs = Layout::strided(2, 1, longest + 9, 1);
+        let (rhs, c) = (row(1, 2), row(2, 2));
+        let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None).unwrap();
+        let mut out = [CANARY; 4];
+        let mut scratch = vec![0.0; prepared.scratch_len()];
+        let error = prepared.run(&[1.0; 2], &[1.0; 2], &mut out, &[], &mut scratch);
+        assert_eq!(error, Err(Error::Length { what: "lhs", expected: longest, found: 2 }));
+        assert_eq!(out, [CANARY; 4]);
+    }
+}
+
 #[test]
 fn short_slices_are_refused_and_nothing_is_written() {
     for level in Level::available() {

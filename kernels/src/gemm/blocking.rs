@@ -23,11 +23,10 @@
 use super::Order;
 use super::epilogue::{self, After, Pass};
 use super::microkernel::{
-    self, Finish, MAX_COLS, MAX_ROWS, Strip, StripFn, bias_at, max_rows, max_split_rows,
-    max_vectors, short_strip_fn, strip_fn,
+    self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
-use super::packing::{self, Source, Strides};
-use crate::simd::{Kernel, Portable, Routine, Simd};
+use super::packing::{self, Source};
+use crate::simd::{Kernel, Portable, Simd};
 
 /// Largest block of k.
 pub(super) const KC: usize = 512;
@@ -36,7 +35,7 @@ pub(super) const MC: usize = 264;
 
 /// Where k is that short, time goes into writing C, of which a block of so many rows is to lie on few
 /// pages.
-const SHORT_K: usize = 64;
+pub(super) const SHORT_K: usize = 64;
 const SHORT_MC: usize = 48;
 
 /// Largest block of columns: with KC, four megabytes of packed B.
@@ -66,7 +65,7 @@ const NARROW_COLS: usize = 12;
 const NARROW_ROWS: usize = 32;
 
 /// Accumulators that keep two units of multiply-adds with a latency of four busy, and two to spare.
-const ENOUGH: usize = 10;
+pub(super) const ENOUGH: usize = 10;
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -107,15 +106,15 @@ pub(super) const fn scratch_len(m: usize, n: usize, k: usize, row_major: bool) -
 
 /// `total` dealt out to `parts` parts that differ by one at most, the larger first.
 #[derive(Clone, Copy)]
-struct Deal {
-    small: usize,
-    larger: usize,
+pub(super) struct Deal {
+    pub(super) small: usize,
+    pub(super) larger: usize,
 }
 
 impl Deal {
     /// As few parts as possible, none above `max`.
     #[inline(always)]
-    fn new(total: usize, max: usize) -> (Self, usize) {
+    pub(super) fn new(total: usize, max: usize) -> (Self, usize) {
         // Small products are one part each way: no division then.
         if total <= max {
             return (Self { small: total, larger: 0 }, 1);
@@ -155,6 +154,22 @@ pub(super) struct Problem {
     pub(super) in_place: bool,
     /// [`scratch_len`] f32.
     pub(super) scratch: *mut f32,
+}
+
+impl Problem {
+    /// What becomes of the sums of the block of k that starts at `p`.
+    #[inline(always)]
+    fn block_finish(&self, p: usize, is_last: bool) -> Finish {
+        let Finish { alpha, beta, floor, .. } = self.finish;
+        let beta = if p == 0 { beta } else { 1.0 };
+        if is_last && p == 0 {
+            self.finish
+        } else if is_last {
+            Finish::new(alpha, beta, !self.bias.is_null(), floor)
+        } else {
+            Finish::new(alpha, beta, false, f32::NEG_INFINITY)
+        }
+    }
 }
 
 /// Whether rows `stride` apart fall onto few cache sets.
@@ -211,7 +226,7 @@ fn is_gate(problem: &Problem) -> bool {
 
 /// The problem with relu's derivative in place as part of [`Finish`].
 #[inline(always)]
-fn gated(problem: Problem) -> Problem {
+pub(super) fn gated(problem: Problem) -> Problem {
     if is_gate(&problem) {
         let finish = problem.finish.gated();
         Problem { finish, after: After::NONE, in_place: false, ..problem }
@@ -287,7 +302,7 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
             finish,
         };
         let (rhs, out) = (rhs.ptr.wrapping_add(column), out.wrapping_add(column));
-        let bias = bias_at(bias, column);
+        let bias = bias.wrapping_add(column);
         let run = |rows: usize, strip: &Strip, done: usize| {
             let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
             // SAFETY: all rows and the columns of the panel lie in the matrices.
@@ -305,149 +320,10 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     }
 }
 
-/// One or two strips.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Strips {
-    pub(super) first: (StripFn, Strip),
-    pub(super) second: Option<(StripFn, Strip)>,
-    /// Elements of A and of C from the first to the second.
-    pub(super) lhs_offset: usize,
-    pub(super) out_offset: usize,
-}
-
-impl Strips {
-    /// Computes both strips; `bias` is null or what the strips add.
-    ///
-    /// # Safety
-    /// As for the functions of the strips, for the matrices that they were made of.
-    #[inline(always)]
-    pub(super) unsafe fn run(
-        &self,
-        lhs: *const f32,
-        rhs: *const f32,
-        out: *mut f32,
-        bias: *const f32,
-        scratch: *mut f32,
-    ) {
-        let (function, ref strip) = self.first;
-        // SAFETY: by the caller's word.
-        unsafe { function(strip, lhs, rhs, out, bias, scratch) };
-        if let Some((function, ref strip)) = self.second {
-            let (lhs, out) = (lhs.wrapping_add(self.lhs_offset), out.wrapping_add(self.out_offset));
-            // SAFETY: by the caller's word; the offsets lead to the rows of the second strip.
-            unsafe { function(strip, lhs, rhs, out, bias, scratch) };
-        }
-    }
-}
-
-/// [`Strips`] of a transposed B, which is packed into the scratch first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PackedStrips {
-    k: usize,
-    n: usize,
-    rhs: Strides,
-    strips: Strips,
-}
-
-impl Routine for PackedStrips {
-    type Plan = Self;
-
-    /// `bias` is null or one value a column.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(
-        s: S,
-        plan: &Self,
-        lhs: *const f32,
-        rhs: *const f32,
-        out: *mut f32,
-        bias: *const f32,
-        scratch: *mut f32,
-    ) {
-        let Self { k, n, rhs: strides, ref strips } = *plan;
-        let packed = aligned(scratch);
-        // SAFETY: as in `run_direct`.
-        unsafe {
-            packing::pack_rhs(s, strides.from(rhs), k, n, n.next_multiple_of(S::LANES), packed);
-            strips.run(lhs, packed, out, bias, scratch);
-        }
-    }
-}
-
-/// A small product as strips.
-pub(super) enum Small {
-    /// B is read where it lies.
-    Direct(Strips),
-    /// B is packed first.
-    Packed(PackedStrips),
-}
-
-/// The strips that a small product consists of: tiles of one height and perhaps of one less. Nothing if
-/// there are leftover columns of another tile, or something that follows.
-pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Small> {
-    if !is_direct(problem, order) {
-        return None;
-    }
-    let Problem { n, k, rhs, .. } = *problem;
-    if rhs.col == 1 {
-        return strips(s, problem).map(Small::Direct);
-    }
-    let packed = Source { row: n.next_multiple_of(S::LANES), col: 1, ..rhs };
-    let strips = strips(s, &Problem { rhs: packed, ..*problem })?;
-    let rhs = Strides { row: rhs.row, col: rhs.col };
-    Some(Small::Packed(PackedStrips { k, n, rhs, strips }))
-}
-
-/// The strips of a product for which [`is_direct`] holds, whose B has contiguous rows.
-fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
-    let problem = gated(*problem);
-    let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
-    let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
-    let last = n % S::LANES;
-    let even = panels.larger == 0 && (panel_count == 1 || last == 0);
-    if after.pass != Pass::None || !even {
-        return None;
-    }
-    let vectors = panels.small;
-    let strip = |rows: usize, tiles: usize| {
-        let strip = Strip {
-            tiles,
-            panels: panel_count,
-            k,
-            lhs_row: lhs.row,
-            lhs_col: lhs.col,
-            lhs_tile: rows.wrapping_mul(lhs.row),
-            rhs_row: rhs.row,
-            out_row,
-            last: if last == 0 { S::LANES } else { last },
-            finish,
-        };
-        let function = short_strip_fn(s, rows, vectors, split, &strip)
-            .or_else(|| strip_fn(s, rows, vectors, split, last != 0))?;
-        Some((function, strip))
-    };
-    let limit = rows_limit::<S>(split, vectors);
-    let (tiles, tile_count) = Deal::new(m, limit);
-    // Equal tiles, if they are high enough to hide the latency of their multiply-adds.
-    let equal = (1..=limit.min(m)).rev().find(|rows| m.is_multiple_of(*rows));
-    if let Some(rows) = equal
-        && (rows >= tiles.small || k <= SHORT_K && rows * vectors >= ENOUGH)
-    {
-        let first = strip(rows, m / rows)?;
-        return Some(Strips { first, second: None, lhs_offset: 0, out_offset: 0 });
-    }
-    let done = tiles.larger * (tiles.small + 1);
-    Some(Strips {
-        first: strip(tiles.small + 1, tiles.larger)?,
-        second: Some(strip(tiles.small, tile_count - tiles.larger)?),
-        lhs_offset: done * lhs.row,
-        out_offset: done * out_row,
-    })
-}
-
 /// The first place in the scratch at a cache line: fewer than [`ALIGN`] f32 on, which the scratch has
 /// to spare.
 #[inline(always)]
-fn aligned(scratch: *mut f32) -> *mut f32 {
+pub(super) fn aligned(scratch: *mut f32) -> *mut f32 {
     scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % ALIGN)
 }
 
@@ -491,7 +367,6 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
         while p < k {
             let block_k = kc.min(k - p);
             let last_k = p + block_k == k;
-            let beta = if p == 0 { problem.finish.beta } else { 1.0 };
             let mut row = 0;
             for block in 0..block_count {
                 let block_m = blocks.part(block);
@@ -517,17 +392,6 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     } else {
                         (rhs.at(p, column).ptr, rhs.row)
                     };
-                    let Finish { alpha, floor, .. } = problem.finish;
-                    let biased = !problem.bias.is_null();
-                    let finish = if last_k && p == 0 {
-                        problem.finish
-                    } else if last_k {
-                        Finish::new(alpha, beta, biased, floor)
-                    } else {
-                        Finish::new(alpha, beta, false, f32::NEG_INFINITY)
-                    };
-                    let bias =
-                        if last_k { bias_at(problem.bias, column) } else { core::ptr::null() };
                     let block = Block {
                         row,
                         rows: block_m,
@@ -546,8 +410,8 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         rhs,
                         rhs_row,
                         k: block_k,
-                        finish,
-                        bias,
+                        finish: problem.block_finish(p, last_k),
+                        bias: problem.bias.wrapping_add(column),
                         after: if last_k { problem.after } else { After::NONE },
                     };
                     // SAFETY: the block lies in the matrices; see above for B.
@@ -613,7 +477,7 @@ unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
 
 /// Vectors in the widest panel.
 #[inline(always)]
-fn panel_limit<S: Simd>(split: bool) -> usize {
+pub(super) fn panel_limit<S: Simd>(split: bool) -> usize {
     match (split, S::REGISTERS) {
         (false, registers) => max_vectors(registers),
         (true, 32..) => 4,
@@ -624,7 +488,7 @@ fn panel_limit<S: Simd>(split: bool) -> usize {
 
 /// Rows of the highest tile of so many vectors.
 #[inline(always)]
-fn rows_limit<S: Simd>(split: bool, vectors: usize) -> usize {
+pub(super) fn rows_limit<S: Simd>(split: bool, vectors: usize) -> usize {
     if split { max_split_rows(S::REGISTERS, vectors) } else { max_rows(S::REGISTERS, vectors) }
 }
 

@@ -9,8 +9,9 @@
 use super::blocking::Problem;
 use super::epilogue;
 use super::microkernel::Finish;
+use super::outline::Outline;
 use super::packing::Source;
-use crate::simd::{BLOCK, Kernel, Simd};
+use crate::simd::{BLOCK, Kernel, Routine, Simd};
 
 /// Up to this k sixteen rows are read side by side: what is saved beside the products counts then.
 const SHORT: usize = 4 * BLOCK;
@@ -25,6 +26,25 @@ impl Kernel for Column {
     fn run<S: Simd>(self, s: S) {
         // SAFETY: made by `Outline::run` alone, whose caller vouches for the problem.
         unsafe { run(s, &self.0) }
+    }
+}
+
+impl Routine for Column {
+    type Plan = Outline;
+
+    /// The product of an outline with one column, whose k is not zero.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        outline: &Outline,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) {
+        // SAFETY: by the caller's word.
+        unsafe { run(s, &outline.problem(lhs, rhs, out, operand, scratch)) }
     }
 }
 

@@ -31,7 +31,7 @@ const PREFETCH_K: usize = 128;
 /// would push it out of the cache again.
 const PREFETCH_LEFT: usize = 64;
 /// Rows of B to fetch ahead where no tile reads them again: B then comes from afar.
-const AHEAD: usize = 24;
+const AHEAD: usize = 12;
 /// f32 in a cache line.
 const LINE: usize = 16;
 
@@ -123,22 +123,23 @@ pub(super) enum Store {
     Gate,
     /// Bias and floor.
     Layer,
-    /// All but the gate.
+    /// Alpha and beta.
     General,
-    /// All.
+    /// Alpha, beta and the gate.
     GeneralGate,
+    /// Alpha and beta, bias and floor.
+    GeneralLayer,
 }
 
 impl Finish {
-    /// Without gate; `biased` says that there is a bias.
+    /// Without gate; `biased` says that there is a bias, without which there is no floor.
     #[inline(always)]
     pub(super) fn new(alpha: f32, beta: f32, biased: bool, floor: f32) -> Self {
-        let store = if alpha != 1.0 || beta != 0.0 {
-            Store::General
-        } else if biased || floor != f32::NEG_INFINITY {
-            Store::Layer
-        } else {
-            Store::Plain
+        let store = match (alpha != 1.0 || beta != 0.0, biased) {
+            (false, false) => Store::Plain,
+            (false, true) => Store::Layer,
+            (true, false) => Store::General,
+            (true, true) => Store::GeneralLayer,
         };
         Self { alpha, beta, floor, store }
     }
@@ -156,12 +157,6 @@ impl Finish {
     }
 }
 
-/// The bias from column `column` on; null stays null.
-#[inline(always)]
-pub(super) fn bias_at(bias: *const f32, column: usize) -> *const f32 {
-    if bias.is_null() { bias } else { bias.wrapping_add(column) }
-}
-
 /// Computes a [`Strip`] of tiles of `MR` rows and `NV` vectors with `CHAINS` chains an element; `TAIL`
 /// says that the last vector is not full. `STORE` is the only [`Store`] it knows, and then k is short,
 /// or [`ANY`].
@@ -176,6 +171,9 @@ struct Tiles<
 
 /// All of [`Store`], and k of any length.
 const ANY: usize = usize::MAX;
+const PLAIN: usize = Store::Plain as usize;
+const GATE: usize = Store::Gate as usize;
+const LAYER: usize = Store::Layer as usize;
 
 /// How A lies in memory: along k, across it, or with any strides.
 const ALONG: u8 = 0;
@@ -193,14 +191,14 @@ impl<
 {
     type Plan = Strip;
 
-    /// Operands are A, B and C at the first tile, and the bias there or null.
+    /// Operands are A, B and C at the first tile, and the bias there if [`Store`] says that it is added.
     ///
     /// # Safety
     /// All elements of A, B and C that [`Strip`] describes, for `tiles * MR` rows and
     /// `panels * NV * LANES` columns, or `(NV - 1) * LANES + last` if `TAIL`, lie in memory valid
-    /// for reading, and for C for writing, which overlaps neither A nor B; the bias is null or valid
-    /// for reading all those columns; `0 < last <= LANES`, and less if `TAIL`, and then `panels` is
-    /// one.
+    /// for reading, and for C for writing, which overlaps neither A nor B; the bias, if it is added, is
+    /// valid for reading all those columns; `0 < last <= LANES`, and less if `TAIL`, and then `panels` is
+    /// one, as it is for one vector where [`max_vectors`] are more.
     #[inline(always)]
     unsafe fn run<S: Simd>(
         s: S,
@@ -219,18 +217,20 @@ impl<
                 unsafe {
                     let sums =
                         accumulate::<S, MR, NV, CHAINS, TAIL, STORE, LHS>(s, lhs, rhs, tile, strip);
-                    write::<S, MR, NV, TAIL, STORE>(s, &sums, tile, bias, strip);
+                    let Strip { out_row, last, ref finish, .. } = *strip;
+                    write::<S, MR, NV, TAIL, STORE>(s, &sums, tile, bias, out_row, last, finish);
                 }
                 lhs = lhs.wrapping_add(strip.lhs_tile);
                 tile = tile.wrapping_add(MR * strip.out_row);
             }
             panels -= 1;
-            if TAIL || panels == 0 {
+            // A single vector where there could be more is all of C's width.
+            if TAIL || NV == 1 && max_vectors(S::REGISTERS) > 1 || panels == 0 {
                 break;
             }
             rhs = rhs.wrapping_add(NV * S::LANES);
             out = out.wrapping_add(NV * S::LANES);
-            bias = bias_at(bias, NV * S::LANES);
+            bias = bias.wrapping_add(NV * S::LANES);
         }
     }
 }
@@ -287,9 +287,6 @@ pub(super) fn short_strip_fn<S: Simd>(
     split: bool,
     strip: &Strip,
 ) -> Option<StripFn> {
-    const PLAIN: usize = Store::Plain as usize;
-    const GATE: usize = Store::Gate as usize;
-    const LAYER: usize = Store::Layer as usize;
     if strip.k >= PREFETCH_K {
         return None;
     }
@@ -325,6 +322,55 @@ pub(super) fn short_strip_fn<S: Simd>(
     } else {
         pick!(ONE, max_rows: 1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10])
     })
+}
+
+/// A [`Routine`] on registers of half the width, with all instructions of the token.
+struct Halved<R>(core::marker::PhantomData<R>);
+
+impl<R: Routine> Routine for Halved<R> {
+    type Plan = R::Plan;
+
+    /// The routine's own.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &R::Plan,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) {
+        // SAFETY: by the caller's word.
+        unsafe { R::run(s.half(), plan, lhs, rhs, out, operand, scratch) }
+    }
+}
+
+/// [`short_strip_fn`] for tiles of one full vector of half the width. AVX-512 has multiply-adds of such
+/// vectors that broadcast what they read, which takes half the instructions of AVX2.
+#[inline(always)]
+pub(super) fn half_strip_fn<S: Simd>(s: S, rows: usize, strip: &Strip) -> Option<StripFn> {
+    if S::LANES == S::Half::LANES || strip.k >= PREFETCH_K {
+        return None;
+    }
+    let (along, across) = (strip.lhs_col == 1, strip.lhs_row == 1);
+    macro_rules! pick {
+        ($($mr:literal)*) => {
+            match (rows, along, across, strip.finish.store) {
+                $(($mr, true, _, Store::Plain) => {
+                    s.pointer::<Halved<Tiles<$mr, 1, ONE, false, PLAIN, ALONG>>>()
+                }
+                ($mr, true, _, Store::Layer) => {
+                    s.pointer::<Halved<Tiles<$mr, 1, ONE, false, LAYER, ALONG>>>()
+                }
+                ($mr, false, true, Store::Plain) => {
+                    s.pointer::<Halved<Tiles<$mr, 1, ONE, false, PLAIN, ACROSS>>>()
+                })*
+                _ => return None,
+            }
+        };
+    }
+    Some(pick!(4 8 10))
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors: see [`strip_fn`].
@@ -457,10 +503,9 @@ unsafe fn accumulate<
     }
     if STORE != ANY && CHAINS == ONE {
         while left >= UNROLL {
-            step!(chains[0], 0);
-            step!(chains[0], 1);
-            step!(chains[0], 2);
-            step!(chains[0], 3);
+            for ahead in 0..UNROLL {
+                step!(chains[0], ahead);
+            }
             advance!(UNROLL);
             left -= UNROLL;
         }
@@ -500,19 +545,28 @@ unsafe fn accumulate<
     sums
 }
 
-/// Turns sums into elements of C: see [`Finish`].
+/// Turns the sums of a tile into elements of C: see [`Finish`]. What the parameters mean is told at
+/// [`Tiles`].
 ///
 /// # Safety
-/// As for [`Tiles`]; `out` and `bias` are at a tile of the strip.
+/// `MR` rows at `out`, `out_row` apart, are valid for reading and writing `NV` vectors, the bias for
+/// reading as many if `finish` adds it; of the last vector, `last` lanes if `TAIL`.
 #[inline(always)]
-unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool, const STORE: usize>(
+pub(super) unsafe fn write<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const TAIL: bool,
+    const STORE: usize,
+>(
     s: S,
     sums: &[[S::F32; NV]; MR],
     out: *mut f32,
     bias: *const f32,
-    strip: &Strip,
+    out_row: usize,
+    last: usize,
+    finish: &Finish,
 ) {
-    let Strip { out_row, last, ref finish, .. } = *strip;
     let Finish { alpha, beta, floor, store } = *finish;
     let store = if STORE == ANY { store as usize } else { STORE };
     let row = |i: usize| out.wrapping_add(i * out_row);
@@ -536,13 +590,9 @@ unsafe fn write<S: Simd, const MR: usize, const NV: usize, const TAIL: bool, con
             }
         }
     }
-    if store >= Store::Layer as usize {
-        // x + (-0) is x for every x: the neutral bias.
-        let mut biases = [s.splat(-0.0); NV];
-        if !bias.is_null() {
-            // SAFETY: the caller vouches for a bias in every column.
-            biases = unsafe { load_row::<S, NV, TAIL>(s, bias, last) };
-        }
+    if store == Store::Layer as usize || store == Store::GeneralLayer as usize {
+        // SAFETY: the caller vouches for a bias in every column.
+        let biases = unsafe { load_row::<S, NV, TAIL>(s, bias, last) };
         let floor = s.splat(floor);
         for sums in &mut sums {
             for (x, bias) in sums.iter_mut().zip(biases) {

@@ -138,9 +138,10 @@ impl Outline {
         self.m == 0 || self.n == 0
     }
 
-    /// Whether the operand of the epilogue is a bias.
-    pub(super) fn is_biased(&self) -> bool {
-        self.biased
+    /// Whether C is a column of dot products.
+    #[inline(always)]
+    pub(super) fn is_column(&self) -> bool {
+        self.order == Order::Lanes && self.k > 0 && !self.is_empty()
     }
 
     /// The order of summation.
@@ -209,7 +210,7 @@ impl Outline {
                 s.call(scalar::Product(problem, self.order));
             } else if blocking::is_direct(&problem, self.order) {
                 blocking::run_direct(s, problem);
-            } else if self.order == Order::Lanes && problem.k > 0 {
+            } else if self.is_column() {
                 s.call(column::Column(problem));
             } else {
                 s.call(Large(problem));

@@ -1,8 +1,9 @@
 //! A product whose shape is known long before its operands.
 
-use super::blocking::{self, PackedStrips, Small, Strips};
+use super::column::Column;
 use super::microkernel::{Strip, StripFn};
 use super::outline::Outline;
+use super::strips::{self, PackedStrips, Small, Strips, TwoStrips};
 use super::{EpilogueKind, Plan};
 use crate::simd::{Pointer, Simd};
 use crate::{Error, Layout, Level};
@@ -37,6 +38,7 @@ use crate::{Error, Layout, Level};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
+    /// Shortest lengths of the slices, [`LONGEST`] for all that is above it.
     lhs_len: usize,
     rhs_len: usize,
     c_len: usize,
@@ -46,14 +48,17 @@ pub struct Prepared {
     outline: Outline,
 }
 
+/// Longer than any slice of f32, and so that the sign tells which of two lengths is greater.
+const LONGEST: usize = isize::MAX.cast_unsigned();
+
 /// What to jump to.
 #[derive(Clone, Copy, Debug)]
 enum Code {
     /// One strip is all.
     Strip(StripFn, Strip),
     /// Two strips.
-    Strips(Strips),
-    /// One or two strips of a B that is packed first.
+    Strips(TwoStrips),
+    /// Strips of a B that is packed first.
     Packed(Pointer<PackedStrips>, PackedStrips),
     /// Whatever the outline asks for.
     Product(Pointer<Outline>),
@@ -92,7 +97,9 @@ impl Prepared {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(s) => code(s, &outline),
         };
-        let scratch_len = outline.scratch_len();
+        let [lhs_len, rhs_len, c_len, operand_len, scratch_len] =
+            [lhs_len, rhs_len, c_len, operand_len, outline.scratch_len()]
+                .map(|len| len.min(LONGEST));
         Ok(Self { lhs_len, rhs_len, c_len, operand_len, scratch_len, code, outline })
     }
 
@@ -118,39 +125,32 @@ impl Prepared {
         operand: &[f32],
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        if lhs.len() < self.lhs_len
-            || rhs.len() < self.rhs_len
-            || c.len() < self.c_len
-            || operand.len() < self.operand_len
-            || scratch.len() < self.scratch_len
-        {
+        // What is missing shows in the sign: one branch instead of five.
+        let spare = lhs.len().wrapping_sub(self.lhs_len)
+            | rhs.len().wrapping_sub(self.rhs_len)
+            | c.len().wrapping_sub(self.c_len)
+            | operand.len().wrapping_sub(self.operand_len)
+            | scratch.len().wrapping_sub(self.scratch_len);
+        if spare.cast_signed() < 0 {
             return Err(self.misfit([lhs, rhs, c, operand, scratch].map(<[f32]>::len)));
         }
         let (lhs, rhs, c) = (lhs.as_ptr(), rhs.as_ptr(), c.as_mut_ptr());
         let (operand, scratch) = (operand.as_ptr(), scratch.as_mut_ptr());
         // SAFETY: the slices are as long as the layouts, the epilogue and the outline ask for, which
-        // `new` took these lengths from, and `c` is a mutable borrow: so all that is read and written
-        // lies in them, and what is written overlaps nothing else. The code was made with a token
-        // of its level.
+        // `new` took these lengths from (where it cut one to LONGEST, no slice gets here), and `c` is a
+        // mutable borrow: so all that is read and written lies in them, and what is written overlaps
+        // nothing else. The code was made with a token of its level.
         unsafe {
             match self.code {
-                Code::Strip(function, ref strip) => {
-                    function(strip, lhs, rhs, c, self.bias(operand), scratch);
-                }
-                Code::Strips(ref strips) => strips.run(lhs, rhs, c, self.bias(operand), scratch),
+                Code::Strip(function, ref strip) => function(strip, lhs, rhs, c, operand, scratch),
+                Code::Strips(ref strips) => strips.run(lhs, rhs, c, operand, scratch),
                 Code::Packed(function, ref strips) => {
-                    function(strips, lhs, rhs, c, self.bias(operand), scratch);
+                    function(strips, lhs, rhs, c, operand, scratch);
                 }
                 Code::Product(function) => function(&self.outline, lhs, rhs, c, operand, scratch),
             }
         }
         Ok(())
-    }
-
-    /// `operand` if it is a bias, else null.
-    #[inline]
-    fn bias(&self, operand: *const f32) -> *const f32 {
-        if self.outline.is_biased() { operand } else { core::ptr::null() }
     }
 
     /// The slice that is too short.
@@ -175,17 +175,14 @@ fn code<S: Simd>(s: S, outline: &Outline) -> Code {
     // Where nothing lies: the choice does not look.
     let (at, out) = (core::ptr::dangling(), core::ptr::dangling_mut());
     let problem = outline.problem(at, at, out, at, out);
-    let small = if S::LANES > 1 && !outline.is_empty() {
-        blocking::small(s, &problem, outline.order())
-    } else {
-        None
-    };
-    match small {
-        Some(Small::Direct(Strips { first: (function, strip), second: None, .. })) => {
-            Code::Strip(function, strip)
-        }
-        Some(Small::Direct(strips)) => Code::Strips(strips),
+    if S::LANES == 1 || outline.is_empty() {
+        return Code::Product(s.pointer::<Outline>());
+    }
+    match strips::small(s, &problem, outline.order()) {
+        Some(Small::Direct(Strips::One(function, strip))) => Code::Strip(function, strip),
+        Some(Small::Direct(Strips::Two(strips))) => Code::Strips(strips),
         Some(Small::Packed(strips)) => Code::Packed(s.pointer::<PackedStrips>(), strips),
+        None if outline.is_column() => Code::Product(s.pointer::<Column>()),
         None => Code::Product(s.pointer::<Outline>()),
     }
 }

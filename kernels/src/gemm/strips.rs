@@ -1,0 +1,177 @@
+//! Small products as strips: what of a product can be chosen before its operands are known, down to the
+//! functions of the microkernel.
+//!
+//! A small product is one strip of equal tiles, or two whose tiles differ by a row. Who keeps the choice
+//! ([`super::Prepared`]) has but to call them. A transposed B is packed first.
+
+use super::Order;
+use super::blocking::{
+    Deal, ENOUGH, Problem, SHORT_K, aligned, gated, is_direct, panel_limit, rows_limit,
+};
+use super::epilogue::Pass;
+use super::microkernel::{Strip, StripFn, half_strip_fn, short_strip_fn, strip_fn};
+use super::packing::{self, Source, Strides};
+use crate::simd::{Routine, Simd};
+
+/// One strip, or two below one another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Strips {
+    One(StripFn, Strip),
+    Two(TwoStrips),
+}
+
+/// See [`Strips`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TwoStrips {
+    first: (StripFn, Strip),
+    second: (StripFn, Strip),
+    /// Elements of A and of C from the first to the second.
+    lhs_offset: usize,
+    out_offset: usize,
+}
+
+impl TwoStrips {
+    /// Computes both; `operand` is what the strips add. A function of its own: who calls it last has
+    /// nothing to keep over a call, and ends in a jump.
+    ///
+    /// # Safety
+    /// As for the functions of the strips, for the matrices that they were made of.
+    #[inline(never)]
+    pub(super) unsafe fn run(
+        &self,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) {
+        let Self { first, second, lhs_offset, out_offset } = self;
+        // SAFETY: by the caller's word; the offsets lead to the rows of the second strip.
+        unsafe {
+            first.0(&first.1, lhs, rhs, out, operand, scratch);
+            let (lhs, out) = (lhs.wrapping_add(*lhs_offset), out.wrapping_add(*out_offset));
+            second.0(&second.1, lhs, rhs, out, operand, scratch);
+        }
+    }
+}
+
+/// [`Strips`] of a transposed B, which is packed into the scratch first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PackedStrips {
+    k: usize,
+    n: usize,
+    rhs: Strides,
+    strips: Strips,
+}
+
+impl Routine for PackedStrips {
+    type Plan = Self;
+
+    /// As for the functions of the strips, with B as it lies, and scratch for it.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &Self,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        operand: *const f32,
+        scratch: *mut f32,
+    ) {
+        let Self { k, n, rhs: strides, ref strips } = *plan;
+        let packed = aligned(scratch);
+        // SAFETY: by the caller's word; the scratch has room for k rows of n values, rounded up to whole
+        // registers, from a cache line on. What the strips read lies there then.
+        unsafe {
+            packing::pack_rhs(s, strides.from(rhs), k, n, n.next_multiple_of(S::LANES), packed);
+            match strips {
+                Strips::One(function, strip) => {
+                    function(strip, lhs, packed, out, operand, scratch);
+                }
+                Strips::Two(strips) => strips.run(lhs, packed, out, operand, scratch),
+            }
+        }
+    }
+}
+
+/// A small product.
+pub(super) enum Small {
+    /// B is read where it lies.
+    Direct(Strips),
+    /// B is packed first.
+    Packed(PackedStrips),
+}
+
+/// The product as strips, where it is small enough.
+pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Small> {
+    if !is_direct(problem, order) {
+        return None;
+    }
+    let Problem { n, k, rhs, .. } = *problem;
+    if rhs.col == 1 {
+        return strips(s, problem).map(Small::Direct);
+    }
+    let packed = Source { row: n.next_multiple_of(S::LANES), col: 1, ..rhs };
+    let strips = strips(s, &Problem { rhs: packed, ..*problem })?;
+    let rhs = Strides { row: rhs.row, col: rhs.col };
+    Some(Small::Packed(PackedStrips { k, n, rhs, strips }))
+}
+
+/// The strips of a product for which [`is_direct`] holds, whose B has contiguous rows: tiles of one height
+/// and perhaps of one less. Nothing if there are leftover columns of another tile, or something follows.
+///
+/// Columns that fill half a register are computed in halves: that takes no masks, and AVX-512 machines
+/// may have two units for them where they have one for whole registers.
+fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
+    let problem = gated(*problem);
+    let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
+    let half = S::Half::LANES < S::LANES && n == S::Half::LANES && !split;
+    let lanes = if half { n } else { S::LANES };
+    let (panels, panel_count) = Deal::new(n.div_ceil(lanes), panel_limit::<S>(split));
+    let last = n % lanes;
+    let even = panels.larger == 0 && (panel_count == 1 || last == 0);
+    if after.pass != Pass::None || !even {
+        return None;
+    }
+    let vectors = panels.small;
+    let strip = |rows: usize, tiles: usize| {
+        let strip = Strip {
+            tiles,
+            panels: panel_count,
+            k,
+            lhs_row: lhs.row,
+            lhs_col: lhs.col,
+            lhs_tile: rows.wrapping_mul(lhs.row),
+            rhs_row: rhs.row,
+            out_row,
+            last: if last == 0 { lanes } else { last },
+            finish,
+        };
+        let function = if half {
+            half_strip_fn(s, rows, &strip)
+                .or_else(|| strip_fn(s.half(), rows, vectors, split, false))?
+        } else {
+            short_strip_fn(s, rows, vectors, split, &strip)
+                .or_else(|| strip_fn(s, rows, vectors, split, last != 0))?
+        };
+        Some((function, strip))
+    };
+    let limit =
+        if half { rows_limit::<S::Half>(split, vectors) } else { rows_limit::<S>(split, vectors) };
+    let (tiles, tile_count) = Deal::new(m, limit);
+    // Equal tiles, if they are high enough to hide the latency of their multiply-adds.
+    let equal = (1..=limit.min(m)).rev().find(|rows| m.is_multiple_of(*rows));
+    if let Some(rows) = equal
+        && (rows >= tiles.small || k <= SHORT_K && rows * vectors >= ENOUGH)
+    {
+        let (function, strip) = strip(rows, m / rows)?;
+        return Some(Strips::One(function, strip));
+    }
+    let done = tiles.larger * (tiles.small + 1);
+    Some(Strips::Two(TwoStrips {
+        first: strip(tiles.small + 1, tiles.larger)?,
+        second: strip(tiles.small, tile_count - tiles.larger)?,
+        lhs_offset: done * lhs.row,
+        out_offset: done * out_row,
+    }))
+}
