@@ -34,10 +34,10 @@
 //!
 //! `microkernel` keeps a tile of C in registers, up to 12 x 32 or 9 x 48 for AVX-512. A and B are
 //! read where they lie; `packing` copies them only if a transpose or the stride asks for it.
-//! `blocking` cuts the product such that A stays in the second-level cache; a small one is chosen down
-//! to its code as `strips`. `column` is for a
-//! single column, `epilogue` for what follows. What is checked and chosen before the operands are
-//! known is an `outline`; who multiplies the same shape again and again keeps it: see [`Prepared`].
+//! `blocking` cuts the product such that A stays in the second-level cache; of a small one `strips`
+//! chooses the very code. `column` is for a single column, `row` for a single row times much,
+//! `epilogue` for what follows. What is checked and chosen before the operands are known is an
+//! `outline`; who multiplies the same shape again and again keeps it: see [`Prepared`].
 
 mod blocking;
 mod column;
@@ -47,6 +47,7 @@ mod microkernel;
 mod outline;
 mod packing;
 mod prepared;
+mod row;
 mod scalar;
 mod strips;
 

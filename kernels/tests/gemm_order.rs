@@ -105,7 +105,8 @@ fn a_block_is_one_chain() {
 #[test]
 fn few_elements_are_four_chains() {
     let mut numbers = Numbers(2);
-    for (m, n) in [(1, 2), (1, 16), (1, 33), (1, 150), (2, 9), (3, 16)] {
+    // The widest is computed in panels, and what is left of them.
+    for (m, n) in [(1, 2), (1, 16), (1, 33), (1, 150), (1, 300), (2, 9), (3, 16)] {
         for k in DEPTHS {
             check((m, n, k), &mut numbers);
         }

@@ -115,6 +115,20 @@ fn eight_columns() {
     }
 }
 
+/// One row in panels of columns, with some left and without.
+#[test]
+fn wide_rows() {
+    let mut r = Random(5);
+    for (n, k) in [(256, 128), (300, 140), (600, 600), (63, 600)] {
+        for kind in KINDS {
+            let mut case = Case::new(1, n, kind.limit(k), [Lies::Rows; 3], kind, r.next());
+            check(&case);
+            (case.alpha, case.beta) = (-0.5, 1.0);
+            check(&case);
+        }
+    }
+}
+
 #[test]
 fn lengths_beyond_any_slice_are_refused() {
     let (huge, longest) = (usize::MAX, isize::MAX.cast_unsigned());

@@ -12,9 +12,18 @@ fn scalars_and_epilogues() {
     for kind in KINDS {
         for alpha in [0.0, 1.0, -0.5] {
             for beta in [0.0, 1.0, -0.5] {
-                for (m, n, k) in [(5, 1, 40), (1, 33, 9), (13, 21, 17), (9, 70, 530), (4, 3, 0)] {
+                for (m, n, k) in [
+                    (5, 1, 40),
+                    (1, 33, 9),
+                    (13, 21, 17),
+                    (9, 70, 530),
+                    (1, 300, 140),
+                    (1, 256, 600),
+                    (4, 3, 0),
+                ] {
                     for layout in [Layout::Rows, Layout::Columns] {
-                        let layouts = [Layout::Rows, Layout::Columns, layout];
+                        let rhs = if m == 1 { Layout::Rows } else { Layout::Columns };
+                        let layouts = [Layout::Rows, rhs, layout];
                         let k = kind.limit(k);
                         let mut case = Case::new(m, n, k, layouts, kind, r.next());
                         (case.alpha, case.beta) = (alpha, beta);

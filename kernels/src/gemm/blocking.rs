@@ -26,6 +26,7 @@ use super::microkernel::{
     self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
 use super::packing::{self, Source};
+use super::row;
 use crate::simd::{Kernel, Portable, Simd};
 
 /// Largest block of k.
@@ -157,9 +158,23 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    /// The columns from `column` on.
+    #[inline(always)]
+    fn columns_from(&self, column: usize) -> Self {
+        let bias = self.bias;
+        Self {
+            n: self.n - column,
+            rhs: self.rhs.at(0, column),
+            out: self.out.wrapping_add(column * self.out_col),
+            bias: if bias.is_null() { bias } else { bias.wrapping_add(column) },
+            after: self.after.at(0, column),
+            ..*self
+        }
+    }
+
     /// What becomes of the sums of the block of k that starts at `p`.
     #[inline(always)]
-    fn block_finish(&self, p: usize, is_last: bool) -> Finish {
+    pub(super) fn block_finish(&self, p: usize, is_last: bool) -> Finish {
         let Finish { alpha, beta, floor, .. } = self.finish;
         let beta = if p == 0 { beta } else { 1.0 };
         if is_last && p == 0 {
@@ -180,7 +195,7 @@ fn aliases(stride: usize) -> bool {
 
 /// Whether [`run_direct`] takes the product.
 #[inline(always)]
-pub(super) fn is_direct(problem: &Problem, order: Order) -> bool {
+pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
     let Problem { m, n, k, rhs, .. } = *problem;
     let rhs_is_ready = if rhs.col == 1 {
         !(aliases(rhs.row) && repays_packing(m, k))
@@ -196,6 +211,7 @@ pub(super) fn is_direct(problem: &Problem, order: Order) -> bool {
         && !packs_lhs(problem)
         && rhs_is_ready
         && !is_narrow(problem)
+        && row::cols::<S>(problem) == 0
 }
 
 /// Whether A is transposed and worth packing.
@@ -245,6 +261,14 @@ pub(super) fn gated(problem: Problem) -> Problem {
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
     let problem = &gated(*problem);
+    let done = row::cols::<S>(problem);
+    if done > 0 {
+        s.call(row::Row(problem));
+    }
+    if done == problem.n {
+        return;
+    }
+    let problem = &problem.columns_from(done);
     let Problem { m, n, k, split, lhs, rhs, .. } = *problem;
     if is_narrow(problem) {
         // C^T = B^T A^T.

@@ -170,7 +170,7 @@ struct Tiles<
 >;
 
 /// All of [`Store`], and k of any length.
-const ANY: usize = usize::MAX;
+pub(super) const ANY: usize = usize::MAX;
 const PLAIN: usize = Store::Plain as usize;
 const GATE: usize = Store::Gate as usize;
 const LAYER: usize = Store::Layer as usize;
@@ -405,7 +405,7 @@ fn prefetch_tile<S: Simd, const MR: usize, const NV: usize>(s: S, out: *const f3
 
 /// Asks for the cache lines of `NV` vectors.
 #[inline(always)]
-fn prefetch_row<S: Simd, const NV: usize>(s: S, row: *const f32) {
+pub(super) fn prefetch_row<S: Simd, const NV: usize>(s: S, row: *const f32) {
     for line in 0..(NV * S::LANES).div_ceil(LINE) {
         s.prefetch(row.wrapping_add(line * LINE));
     }

@@ -208,7 +208,7 @@ impl Outline {
         unsafe {
             if S::LANES == 1 {
                 s.call(scalar::Product(problem, self.order));
-            } else if blocking::is_direct(&problem, self.order) {
+            } else if blocking::is_direct::<S>(&problem, self.order) {
                 blocking::run_direct(s, problem);
             } else if self.is_column() {
                 s.call(column::Column(problem));

@@ -104,7 +104,7 @@ pub(super) enum Small {
 
 /// The product as strips, where it is small enough.
 pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Small> {
-    if !is_direct(problem, order) {
+    if !is_direct::<S>(problem, order) {
         return None;
     }
     let Problem { n, k, rhs, .. } = *problem;
