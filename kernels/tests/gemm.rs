@@ -110,6 +110,8 @@ fn large_and_aliasing_shapes() {
         // A short k: lower blocks of rows, of which the first packs B for all.
         (270, 140, 40, [Layout::Rows, Layout::Columns, Layout::Rows]),
         (300, 70, 64, [Layout::Columns, Layout::Rows, Layout::Columns]),
+        // A C that comes from afar.
+        (1040, 520, 10, [Layout::Rows, Layout::Columns, Layout::Rows]),
     ]
     .into_iter()
     .zip([
@@ -124,6 +126,7 @@ fn large_and_aliasing_shapes() {
         Kind::InPlace(Activation::Tanh),
         Kind::Activation(Activation::Relu),
         Kind::InPlace(Activation::Sigmoid),
+        Kind::Bias,
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());
         (case.alpha, case.beta) = (-0.5, 1.0);

@@ -39,6 +39,9 @@ pub(super) const MC: usize = 264;
 pub(super) const SHORT_K: usize = 64;
 const SHORT_MC: usize = 48;
 
+/// From so many elements on C comes from afar.
+const FAR: usize = 1 << 19;
+
 /// Largest block of columns: with KC, four megabytes of packed B.
 pub(super) const NC: usize = 2048;
 
@@ -324,6 +327,7 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
             out_row,
             last: cols - (vectors - 1) * S::LANES,
             finish,
+            ahead: 0,
         };
         let (rhs, out) = (rhs.ptr.wrapping_add(column), out.wrapping_add(column));
         let bias = bias.wrapping_add(column);
@@ -572,6 +576,8 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
             out_row: problem.out_row,
             last: cols - (vectors - 1) * S::LANES,
             finish: block.finish,
+            // The next panel's part of C, which so few steps would wait for.
+            ahead: if k <= SHORT_K && problem.m * problem.n >= FAR { cols } else { 0 },
         };
         let row = block.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.

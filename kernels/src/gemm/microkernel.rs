@@ -97,6 +97,8 @@ pub(super) struct Strip {
     pub(super) last: usize,
     /// How a finished sum becomes an element of C.
     pub(super) finish: Finish,
+    /// C is to be fetched so many elements ahead of each tile, for one that is computed later; 0: not.
+    pub(super) ahead: usize,
 }
 
 /// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C where a gate is.
@@ -469,6 +471,9 @@ unsafe fn accumulate<
         if LHS == ALONG {
             first = s.opaque(first);
         }
+    }
+    if STORE == ANY && strip.ahead > 0 {
+        prefetch_tile::<S, MR, NV>(s, out.wrapping_add(strip.ahead), strip.out_row);
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
     let mut left = k;

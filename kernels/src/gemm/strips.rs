@@ -146,6 +146,7 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             out_row,
             last: if last == 0 { lanes } else { last },
             finish,
+            ahead: 0,
         };
         let function = if half {
             half_strip_fn(s, rows, &strip)
