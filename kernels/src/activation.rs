@@ -122,6 +122,7 @@ pub(crate) trait Elementwise: Copy {
 }
 
 /// `at_zero` where y <= 0, 1 where y > 0, NaN where y is.
+#[cfg(feature = "all")]
 #[inline(always)]
 fn step<S: Simd>(s: S, y: S::F32, at_zero: S::F32) -> S::F32 {
     let zero = s.splat(0.0);

@@ -107,8 +107,10 @@ fn eight_columns() {
     for m in 1..=40 {
         for k in [1, 3, 4, 8, 33, 140] {
             for lhs in [Lies::Rows, Lies::Columns, Lies::RowsWithGap(3)] {
-                for kind in [Kind::None, Kind::Bias, Kind::Activation(Activation::Relu)] {
-                    check(&Case::new(m, 8, k, [lhs, Lies::Rows, Lies::Rows], kind, r.next()));
+                for rhs in [Lies::Rows, Lies::Columns] {
+                    for kind in KINDS {
+                        check(&Case::new(m, 8, k, [lhs, rhs, Lies::Rows], kind, r.next()));
+                    }
                 }
             }
         }

@@ -150,7 +150,7 @@ pub(super) struct Problem {
     pub(super) out_row: usize,
     pub(super) out_col: usize,
     pub(super) finish: Finish,
-    /// One value a column, or null.
+    /// One value a column, or null; of a part of the columns anything, where `finish` adds no bias.
     pub(super) bias: *const f32,
     /// What follows on finished elements.
     pub(super) after: After,
@@ -576,8 +576,15 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
             out_row: problem.out_row,
             last: cols - (vectors - 1) * S::LANES,
             finish: block.finish,
-            // The next panel's part of C, which so few steps would wait for.
-            ahead: if k <= SHORT_K && problem.m * problem.n >= FAR { cols } else { 0 },
+            // The next panel's part of C, if there is one, which so few steps would wait for.
+            ahead: if k <= SHORT_K
+                && problem.m * problem.n >= FAR
+                && block.column + cols < problem.n
+            {
+                cols
+            } else {
+                0
+            },
         };
         let row = block.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
@@ -647,7 +654,7 @@ unsafe fn stage<S: Simd>(
     let out = buffer.as_mut_ptr();
     // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
     unsafe {
-        let strip = Strip { out_row: MAX_COLS, ..strip };
+        let strip = Strip { out_row: MAX_COLS, ahead: 0, ..strip };
         let (vectors, rhs, bias) = (block.vectors, block.rhs, block.bias);
         microkernel::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
         epilogue::run(s, block.after.at(row, block.column), out, MAX_COLS, mr, block.cols);

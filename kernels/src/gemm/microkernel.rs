@@ -587,7 +587,7 @@ pub(super) unsafe fn write<
         } else {
             let beta = s.splat(beta);
             for (i, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: row i of a tile of the strip.
+                // SAFETY: row i < MR, valid by the caller's word.
                 let before = unsafe { load_row::<S, NV, TAIL>(s, row(i), last) };
                 for (x, before) in sums.iter_mut().zip(before) {
                     *x = s.mul_add(alpha, *x, s.mul(beta, before));
@@ -607,7 +607,7 @@ pub(super) unsafe fn write<
     }
     if store == Store::Gate as usize || store == Store::GeneralGate as usize {
         for (i, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: row i of a tile of the strip.
+            // SAFETY: row i < MR, valid by the caller's word.
             let outputs = unsafe { load_row::<S, NV, TAIL>(s, row(i), last) };
             for (x, output) in sums.iter_mut().zip(outputs) {
                 *x = s.mul(*x, Relu.derivative(s, output));

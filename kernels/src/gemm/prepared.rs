@@ -115,7 +115,8 @@ impl Prepared {
     /// empty where there is nothing to read. `scratch` is at least [`Prepared::scratch_len`] long.
     ///
     /// # Errors
-    /// [`Error::Length`] if a slice is too short; `c` is then as it was.
+    /// [`Error::Length`] if a slice is too short; `c` is then as it was. Of a length that no slice has, it
+    /// names `isize::MAX`.
     #[inline]
     pub fn run(
         &self,

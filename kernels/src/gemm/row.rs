@@ -2,7 +2,7 @@
 //!
 //! A tile holds the four chains of an element side by side, and so reads narrow pieces of every row of
 //! B. Here the chains are summed one after another, each over the rows of B that are its own, in
-//! panels of columns that fill half the registers: long runs, which the machine foresees.
+//! panels of columns as wide as half the registers: long runs, which the machine foresees.
 
 use super::blocking::Problem;
 use super::epilogue;

@@ -80,8 +80,9 @@ impl Routine for PackedStrips {
     ) {
         let Self { k, n, rhs: strides, ref strips } = *plan;
         let packed = aligned(scratch);
-        // SAFETY: by the caller's word; the scratch has room for k rows of n values, rounded up to whole
-        // registers, from a cache line on. What the strips read lies there then.
+        // SAFETY: by the caller's word. `is_direct` held, so that k is at most KC and n at most MAX_COLS: for
+        // such a B the scratch has k rows of n values, rounded up to sixteen, and what it takes to begin at a
+        // cache line. What the strips read lies there then.
         unsafe {
             packing::pack_rhs(s, strides.from(rhs), k, n, n.next_multiple_of(S::LANES), packed);
             match strips {
