@@ -61,7 +61,7 @@ enum Contestant {
 }
 
 impl Contestant {
-    /// Seconds a call, over `calls` calls after one that warms the caches.
+    /// Seconds a call, over `calls` calls after as many that warm the caches.
     fn turn(&mut self, operands: &mut Operands, calls: u32, threads: usize) -> f64 {
         match self {
             Self::Here(make, made) => {
@@ -159,11 +159,10 @@ fn run(args: &[String], threads: usize, rounds: usize) {
             if round % 5 == 0 {
                 peaks.push(fma_peak() * threads as f64);
             }
-            // Another begins each round: whoever comes after a process of its own finds other caches.
-            let count = contestants.len();
-            for i in (0..count).map(|i| (i + round) % count) {
-                if calls[i] > 0 {
-                    times[i].push(contestants[i].1.turn(&mut operands, calls[i], threads));
+            for ((contestant, &calls), times) in contestants.iter_mut().zip(&calls).zip(&mut times)
+            {
+                if calls > 0 {
+                    times.push(contestant.1.turn(&mut operands, calls, threads));
                 }
             }
         }

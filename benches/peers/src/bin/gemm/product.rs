@@ -128,9 +128,12 @@ impl Operands {
         }
     }
 
-    /// Seconds a call, over `calls` calls after one that warms the caches.
+    /// Seconds a call, over `calls` calls after as many that warm the caches: who follows upon another
+    /// process finds them cold, and a single call did not make up for it.
     pub fn time(&mut self, calls: u32, multiply: &mut dyn FnMut(&mut Self)) -> f64 {
-        multiply(self);
+        for _ in 0..calls {
+            multiply(black_box(self));
+        }
         let start = seconds(self.threads);
         for _ in 0..calls {
             multiply(black_box(self));
