@@ -147,6 +147,9 @@ fn parts_have_the_bits_of_the_whole() {
         (128, 10, 256),
         (64, 70, 700),
         (7, 2, 3),
+        // A wide row, whose parts are too narrow for its panels or not.
+        (1, 700, 300),
+        (1, 560, 600),
     ] {
         for kind in KINDS {
             let layouts = [LAYOUTS[r.below(5)], LAYOUTS[r.below(5)], LAYOUTS[r.below(5)]];
