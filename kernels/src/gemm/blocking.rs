@@ -4,7 +4,7 @@
 //! ```text
 //! for each block of columns       NC columns: so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
-//!     for each block of rows      MC rows of A: they stay in L2; packed if transposed and
+//!     for each block of rows      of A, at most MC: they stay in L2; packed if transposed and
 //!                                   their stride aliases
 //!       for each panel of columns nv vectors of B: packed if transposed or if its stride aliases
 //!         for each tile of rows   mr rows: the microkernel
@@ -23,7 +23,7 @@
 use super::Order;
 use super::epilogue::{self, After, Pass};
 use super::microkernel::{
-    self, Finish, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
+    self, Finish, LINE, MAX_COLS, MAX_ROWS, Strip, max_rows, max_split_rows, max_vectors,
 };
 use super::packing::{self, Source};
 use super::row;
@@ -31,8 +31,12 @@ use crate::simd::{Kernel, Portable, Simd};
 
 /// Largest block of k.
 pub(super) const KC: usize = 512;
-/// Largest block of rows: with KC, half a megabyte of A.
-pub(super) const MC: usize = 264;
+/// Largest block of rows.
+const MC: usize = 264;
+
+/// f32 of A in a block of rows, unless [`MC`] rows are fewer: a quarter of a megabyte, as a second
+/// cache of one holds a panel of B as well, and a neighbour on the same core takes its part.
+const LHS_BLOCK: usize = 1 << 16;
 
 /// Where k is that short, time goes into writing C, of which a block of so many rows is to lie on few
 /// pages.
@@ -42,16 +46,17 @@ const SHORT_MC: usize = 48;
 /// From so many elements on C comes from afar.
 const FAR: usize = 1 << 19;
 
-/// Largest block of columns: with KC, four megabytes of packed B.
-pub(super) const NC: usize = 2048;
-
-/// f32 in a cache line: packed panels start at one, whatever the alignment of the scratch.
-const ALIGN: usize = 16;
+/// Largest block of columns: with KC, two megabytes of packed B, which each block of rows reads from
+/// the third cache.
+pub(super) const NC: usize = 1024;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
 /// Rows of A are read from end to end.
 const ALIAS: usize = 1024;
+/// The same for rows of B of which a panel reads a single line or less, and leaves the more of the
+/// first cache to them unused.
+const NARROW_ALIAS: usize = 512;
 /// Rows of A that alias and still find room in the first cache, beside B.
 const WAYS: usize = 10;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
@@ -76,21 +81,27 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
+/// Largest block of rows for so large a k.
+const fn rows_of_block(k: usize) -> usize {
+    if k <= LHS_BLOCK / MC { MC } else { LHS_BLOCK / min(k, KC) }
+}
+
 /// f32 that [`run`] may pack a panel of B into.
 const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
-    min(k, KC) * min(n, if m > MC { NC } else { MAX_COLS }).next_multiple_of(16)
+    let cols = if m > rows_of_block(k) { NC } else { MAX_COLS };
+    min(k, KC) * min(n, cols).next_multiple_of(16)
 }
 
 /// f32 that [`run`] may pack a block of A into.
 const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     if m >= PACK_MIN_ROWS && n >= PACK_MIN_COLS && k >= PACK_MIN_K {
-        min(m, MC) * min(k, KC)
+        min(min(m, MC) * min(k, KC), LHS_BLOCK)
     } else {
         0
     }
 }
 
-/// Whether so many rows of A and of B make up for copying B, if the stride of its rows aliases.
+/// Whether so many rows of A and of B make up for copying B.
 #[inline(always)]
 const fn repays_packing(m: usize, k: usize) -> bool {
     m >= PACK_MIN_ROWS && k >= PACK_MIN_K
@@ -104,7 +115,7 @@ pub(super) const fn scratch_len(m: usize, n: usize, k: usize, row_major: bool) -
     if SCALAR || m == 0 || n <= 1 || row_major && !repays_packing(m, k) {
         0
     } else {
-        ALIGN + rhs_scratch(m, n, k) + lhs_scratch(m, n, k)
+        LINE + rhs_scratch(m, n, k) + lhs_scratch(m, n, k)
     }
 }
 
@@ -193,21 +204,26 @@ impl Problem {
 /// Whether rows `stride` apart fall onto few cache sets.
 #[inline(always)]
 fn aliases(stride: usize) -> bool {
-    stride >= ALIAS && stride.is_multiple_of(ALIAS)
+    stride > 0 && stride.is_multiple_of(ALIAS)
+}
+
+/// Whether rows of B `stride` apart fall onto few cache sets, and so many rows of A and of B make up
+/// for copying them.
+#[inline(always)]
+fn packs_rows<S: Simd>(m: usize, k: usize, stride: usize) -> bool {
+    let alias = if max_vectors(S::REGISTERS) * S::LANES <= LINE { NARROW_ALIAS } else { ALIAS };
+    stride > 0 && stride.is_multiple_of(alias) && repays_packing(m, k)
 }
 
 /// Whether [`run_direct`] takes the product.
 #[inline(always)]
 pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
     let Problem { m, n, k, rhs, .. } = *problem;
-    let rhs_is_ready = if rhs.col == 1 {
-        !(aliases(rhs.row) && repays_packing(m, k))
-    } else {
-        rhs.row == 1 && n <= MAX_COLS
-    };
+    let rhs_is_ready =
+        if rhs.col == 1 { !packs_rows::<S>(m, k, rhs.row) } else { rhs.row == 1 && n <= MAX_COLS };
     0 < k
         && k <= KC
-        && m <= MC
+        && m <= rows_of_block(k)
         && order != Order::Lanes
         && problem.out_col == 1
         && (!problem.in_place || is_gate(problem))
@@ -289,7 +305,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         return;
     }
     let pack_lhs = packs_lhs(problem);
-    let pack_rhs = n > 1 && (rhs.col != 1 || aliases(rhs.row) && repays_packing(m, k));
+    let pack_rhs = n > 1 && (rhs.col != 1 || packs_rows::<S>(m, k, rhs.row));
     let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
     s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
 }
@@ -348,11 +364,11 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     }
 }
 
-/// The first place in the scratch at a cache line: fewer than [`ALIGN`] f32 on, which the scratch has
+/// The first place in the scratch at a cache line, where packed panels start: fewer than [`LINE`] f32 on, which the scratch has
 /// to spare.
 #[inline(always)]
 pub(super) fn aligned(scratch: *mut f32) -> *mut f32 {
-    scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % ALIGN)
+    scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % LINE)
 }
 
 /// The loops of a product that needs more than one block, packing or staging.
@@ -379,7 +395,7 @@ impl Kernel for Blocked<'_> {
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
-    let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { MC };
+    let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { rows_of_block(k) };
     let (blocks, block_count) = Deal::new(m, mc);
     let ways = if lhs.col == 1 && aliases(lhs.row) { WAYS } else { MAX_ROWS };
     let scratch = aligned(scratch);

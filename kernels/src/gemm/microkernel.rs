@@ -33,7 +33,7 @@ const PREFETCH_LEFT: usize = 64;
 /// Rows of B to fetch ahead where no tile reads them again: B then comes from afar.
 const AHEAD: usize = 12;
 /// f32 in a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// Rows that share a pointer.
 const GROUP: usize = 3;
