@@ -110,6 +110,10 @@ fn large_and_aliasing_shapes() {
         // A short k: lower blocks of rows, of which the first packs B for all.
         (270, 140, 40, [Layout::Rows, Layout::Columns, Layout::Rows]),
         (300, 70, 64, [Layout::Columns, Layout::Rows, Layout::Columns]),
+        // Rows of B half a page apart: packed in panels of one cache line.
+        (130, 70, 300, [Layout::Rows, Layout::RowsWithGap(512 - 70), Layout::Rows]),
+        // Several blocks of columns, of rows and of k.
+        (140, 1100, 530, [Layout::Rows, Layout::RowsWithGap(2048 - 1100), Layout::Rows]),
         // A C that comes from afar.
         (1040, 520, 10, [Layout::Rows, Layout::Columns, Layout::Rows]),
     ]
@@ -126,6 +130,8 @@ fn large_and_aliasing_shapes() {
         Kind::InPlace(Activation::Tanh),
         Kind::Activation(Activation::Relu),
         Kind::InPlace(Activation::Sigmoid),
+        Kind::None,
+        Kind::Activation(Activation::Relu),
         Kind::Bias,
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());

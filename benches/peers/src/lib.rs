@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use slimfit::Level;
+
 /// Shortest measurement of one turn.
 const TURN: Duration = Duration::from_millis(1);
 
@@ -63,18 +65,18 @@ pub fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// FMA peak of one core in GFLOP/s: independent chains of 512-bit (or 256-bit) multiply-adds.
-pub fn fma_peak() -> f64 {
-    let flops = chains() as f64;
+/// FMA peak of one core in GFLOP/s at a level: independent chains of multiply-adds of its width.
+pub fn fma_peak(level: Level) -> f64 {
+    let flops = chains(level) as f64;
     let mut contestants = [Contestant::new("peak", || {
-        std::hint::black_box(chains());
+        std::hint::black_box(chains(level));
     })];
     flops / race(&mut contestants, 31)[0] / 1e9
 }
 
 /// Runs the chains; returns the floating-point operations done.
 #[cfg(target_arch = "x86_64")]
-fn chains() -> usize {
+fn chains(level: Level) -> usize {
     use std::arch::x86_64::*;
     const STEPS: usize = 2000;
 
@@ -106,14 +108,12 @@ fn chains() -> usize {
         STEPS * 12 * 8 * 2
     }
 
-    // SAFETY: each function is called only where its features were detected.
+    // SAFETY: a level exists only where its instructions do.
     unsafe {
-        if is_x86_feature_detected!("avx512f") {
-            avx512()
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            avx2()
-        } else {
-            panic!("the peak is measured with AVX2 and FMA at least")
+        match level {
+            Level::Avx512(_) => avx512(),
+            Level::Avx2Fma(_) => avx2(),
+            _ => panic!("the peak is measured with AVX2 and FMA at least"),
         }
     }
 }

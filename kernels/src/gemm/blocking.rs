@@ -54,15 +54,16 @@ pub(super) const NC: usize = 1024;
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
 /// Rows of A are read from end to end.
 const ALIAS: usize = 1024;
-/// The same for rows of B of which a panel reads a single line or less, and leaves the more of the
-/// first cache to them unused.
-const NARROW_ALIAS: usize = 512;
 /// Rows of A that alias and still find room in the first cache, beside B.
 const WAYS: usize = 10;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
 const PACK_MIN_ROWS: usize = 48;
 const PACK_MIN_COLS: usize = 128;
 const PACK_MIN_K: usize = 128;
+/// The same for panels of one cache line, which suffer from rows half a page apart already.
+const LINE_ALIAS: usize = 512;
+const LINE_PACK_MIN_ROWS: usize = 128;
+const LINE_PACK_MIN_K: usize = 256;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
@@ -207,12 +208,14 @@ fn aliases(stride: usize) -> bool {
     stride > 0 && stride.is_multiple_of(ALIAS)
 }
 
-/// Whether rows of B `stride` apart fall onto few cache sets, and so many rows of A and of B make up
-/// for copying them.
+/// Whether B, of contiguous rows `stride` apart, is worth packing: its rows fall onto few cache sets, and
+/// so many rows of A and of B make up for copying.
 #[inline(always)]
 fn packs_rows<S: Simd>(m: usize, k: usize, stride: usize) -> bool {
-    let alias = if max_vectors(S::REGISTERS) * S::LANES <= LINE { NARROW_ALIAS } else { ALIAS };
-    stride > 0 && stride.is_multiple_of(alias) && repays_packing(m, k)
+    let is_line = max_vectors(S::REGISTERS) * S::LANES <= LINE;
+    let has_line_alias = is_line && stride > 0 && stride.is_multiple_of(LINE_ALIAS);
+    aliases(stride) && repays_packing(m, k)
+        || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
 }
 
 /// Whether [`run_direct`] takes the product.

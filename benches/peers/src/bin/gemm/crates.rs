@@ -25,6 +25,11 @@ fn strides(product: &Product) -> [isize; 4] {
     [lhs_row, lhs_col, rhs_row, rhs_col]
 }
 
+/// The levels of slimfit that are measured, widest first.
+pub fn levels() -> impl Iterator<Item = Level> {
+    [Level::avx512(), Level::avx2_fma()].into_iter().flatten()
+}
+
 /// slimfit at its levels first, then the others.
 pub fn all(threads: usize) -> Vec<(String, Make)> {
     /// For whom all products are the same.
@@ -32,7 +37,6 @@ pub fn all(threads: usize) -> Vec<(String, Make)> {
         Box::new(move |_| Box::new(multiply.clone()))
     }
     let mut all: Vec<(String, Make)> = Vec::new();
-    let levels = || [Level::avx512(), Level::avx2_fma()].into_iter().flatten();
     if threads == 1 {
         for level in levels() {
             all.push((format!("slimfit {level}"), Box::new(move |it| prepared(level, it))));

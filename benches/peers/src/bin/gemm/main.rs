@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use library::Worker;
 use product::{Operands, Product};
+use slimfit::Level;
 use slimfit_peers::{fma_peak, median};
 
 /// A pause in which the threads of a BLAS stop spinning.
@@ -124,14 +125,21 @@ fn run(args: &[String], threads: usize, rounds: usize) {
         }
     }
 
-    let peak = fma_peak() * threads as f64;
-    println!("FMA peak {peak:.0} GFLOP/s, {threads} thread(s), median of {rounds} turns\n");
+    let levels: Vec<Level> = crates::levels().collect();
+    let peak_of = |level: Level| fma_peak(level) * threads as f64;
+    for &level in &levels {
+        println!("FMA peak {:.0} GFLOP/s at {level}", peak_of(level));
+    }
+    println!("{threads} thread(s), median of {rounds} turns\n");
     print!("| shape |");
     for (name, _) in &contestants {
         print!(" {name} |");
     }
-    println!(" of peak | best peer | ratio |");
-    println!("|---|{}", "---:|".repeat(contestants.len() + 3));
+    for level in &levels {
+        print!(" {level} of peak |");
+    }
+    println!(" best peer | ratio |");
+    println!("|---|{}", "---:|".repeat(contestants.len() + levels.len() + 2));
 
     let wanted = flag(args, "--shape").unwrap_or_default();
     for product in Product::table(threads).into_iter().filter(|p| p.to_string().contains(&wanted)) {
@@ -154,10 +162,10 @@ fn run(args: &[String], threads: usize, rounds: usize) {
         // What takes long needs fewer turns for a steady median.
         let rounds = if product.flops() > 2e9 { rounds.div_ceil(3) } else { rounds };
         let mut times = vec![Vec::with_capacity(rounds); contestants.len()];
-        let mut peaks = Vec::new();
-        for round in 0..rounds {
-            if round % 5 == 0 {
-                peaks.push(fma_peak() * threads as f64);
+        let mut peaks = vec![Vec::with_capacity(rounds); levels.len()];
+        for _ in 0..rounds {
+            for (&level, peaks) in levels.iter().zip(&mut peaks) {
+                peaks.push(peak_of(level));
             }
             for ((contestant, &calls), times) in contestants.iter_mut().zip(&calls).zip(&mut times)
             {
@@ -172,14 +180,17 @@ fn run(args: &[String], threads: usize, rounds: usize) {
         };
         let rates: Vec<f64> = times.iter_mut().map(rate).collect();
         let (slimfit, peers) = rates.split_at(ours);
-        let (mine, peak) = (slimfit[0], median(&mut peaks));
+        let mine = slimfit[0];
         let best = (0..peers.len()).max_by(|&i, &j| peers[i].total_cmp(&peers[j])).expect("a peer");
         print!("| {product} |");
         for rate in &rates {
             if *rate > 0.0 { print!(" {rate:.1} |") } else { print!(" |") }
         }
         let (name, ratio) = (&contestants[ours + best].0, mine / peers[best]);
-        println!(" {:.1} % | {name} | {ratio:.2} |", 100.0 * mine / peak);
+        for (rate, peaks) in slimfit.iter().zip(&mut peaks) {
+            print!(" {:.1} % |", 100.0 * rate / median(peaks));
+        }
+        println!(" {name} | {ratio:.2} |");
         std::io::stdout().flush().expect("standard output");
     }
 }
