@@ -68,27 +68,31 @@ impl fmt::Display for Product {
 
 /// f32 that start at a cache line: nobody is lucky or unlucky with an allocation.
 pub struct Aligned {
-    data: Vec<f32>,
-    start: usize,
+    lines: Vec<Line>,
     len: usize,
 }
 
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
 impl Aligned {
     fn new(len: usize, value: impl Fn(usize) -> f32) -> Self {
-        let mut data = vec![0.0; len + 16];
-        let start = data.as_ptr().align_offset(64);
-        for (i, x) in data[start..start + len].iter_mut().enumerate() {
+        let mut new = Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len };
+        for (i, x) in new.get_mut().iter_mut().enumerate() {
             *x = value(i);
         }
-        Self { data, start, len }
+        new
     }
 
     pub fn get(&self) -> &[f32] {
-        &self.data[self.start..self.start + self.len]
+        // SAFETY: the lines are arrays of f32 without gaps, `len` of them at least.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 
     pub fn get_mut(&mut self) -> &mut [f32] {
-        &mut self.data[self.start..self.start + self.len]
+        // SAFETY: as above, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
 
