@@ -45,6 +45,8 @@ const SHORT_MC: usize = 48;
 
 /// From so many elements on C comes from afar.
 const FAR: usize = 1 << 19;
+/// The same for B, of which the second cache holds more when it comes to read it again.
+const FAR_RHS: usize = 1 << 17;
 
 /// Largest block of columns: with KC, two megabytes of packed B, which each block of rows reads from
 /// the third cache.
@@ -347,6 +349,7 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
             last: cols - (vectors - 1) * S::LANES,
             finish,
             ahead: 0,
+            fetch_rhs: false,
         };
         let (rhs, out) = (rhs.ptr.wrapping_add(column), out.wrapping_add(column));
         let bias = bias.wrapping_add(column);
@@ -456,6 +459,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         fresh: panel == first_panel,
                         rhs,
                         rhs_row,
+                        far_rhs: !pack_rhs && n * k >= FAR_RHS,
                         k: block_k,
                         finish: problem.block_finish(p, last_k),
                         bias: problem.bias.wrapping_add(column),
@@ -554,6 +558,8 @@ struct Block {
     fresh: bool,
     rhs: *const f32,
     rhs_row: usize,
+    /// Whether this part of B is neither packed nor read before, and too far away to wait for.
+    far_rhs: bool,
     k: usize,
     finish: Finish,
     bias: *const f32,
@@ -604,6 +610,7 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
             } else {
                 0
             },
+            fetch_rhs: block.far_rhs && done == 0,
         };
         let row = block.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.

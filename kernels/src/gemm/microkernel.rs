@@ -30,8 +30,11 @@ const PREFETCH_K: usize = 128;
 /// Steps of k before the end at which it is asked for: any earlier, and the rows of B that stream by
 /// would push it out of the cache again.
 const PREFETCH_LEFT: usize = 64;
-/// Rows of B to fetch ahead where no tile reads them again: B then comes from afar.
-const AHEAD: usize = 12;
+/// Rows of B to fetch ahead where no tile has read them before: B then comes from afar, and its rows
+/// lie too far from each other for the machine to foresee.
+const AHEAD: usize = 32;
+/// The same where no tile reads them again.
+const SPLIT_AHEAD: usize = 12;
 /// f32 in a cache line.
 pub(super) const LINE: usize = 16;
 
@@ -99,6 +102,8 @@ pub(super) struct Strip {
     pub(super) finish: Finish,
     /// C is to be fetched so many elements ahead of each tile, for one that is computed later; 0: not.
     pub(super) ahead: usize,
+    /// Whether the first tile is to fetch its rows of B ahead.
+    pub(super) fetch_rhs: bool,
 }
 
 /// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C where a gate is.
@@ -214,11 +219,13 @@ impl<
         let mut panels = strip.panels;
         loop {
             let (mut lhs, mut tile) = (lhs, out);
-            for _ in 0..strip.tiles {
+            for i in 0..strip.tiles {
+                let fetch = i == 0 && strip.fetch_rhs;
                 // SAFETY: `lhs` and `tile` are at a tile that the strip has.
                 unsafe {
-                    let sums =
-                        accumulate::<S, MR, NV, CHAINS, TAIL, STORE, LHS>(s, lhs, rhs, tile, strip);
+                    let sums = accumulate::<S, MR, NV, CHAINS, TAIL, STORE, LHS>(
+                        s, lhs, rhs, tile, strip, fetch,
+                    );
                     let Strip { out_row, last, ref finish, .. } = *strip;
                     write::<S, MR, NV, TAIL, STORE>(s, &sums, tile, bias, out_row, last, finish);
                 }
@@ -437,7 +444,7 @@ unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
     row
 }
 
-/// The sums of one tile, whose C at `out` is fetched meanwhile.
+/// The sums of one tile, whose C at `out` is fetched meanwhile, and whose rows of B if `fetch`.
 ///
 /// # Safety
 /// As for [`Tiles`]; `lhs`, `rhs` and `out` are at a tile of the strip.
@@ -456,6 +463,7 @@ unsafe fn accumulate<
     mut rhs: *const f32,
     out: *const f32,
     strip: &Strip,
+    fetch: bool,
 ) -> [[S::F32; NV]; MR] {
     let Strip { k, mut lhs_row, mut lhs_col, rhs_row, last, .. } = *strip;
     if LHS == ALONG {
@@ -517,12 +525,12 @@ unsafe fn accumulate<
     }
     // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
     macro_rules! run_until {
-        ($rest:expr) => {
+        ($rest:expr, $ahead:expr) => {
             while left > $rest {
                 for (chain, acc) in chains.iter_mut().enumerate() {
                     if chain < left {
-                        if CHAINS == SPLIT && STORE == ANY && k >= PREFETCH_K {
-                            prefetch_row::<S, NV>(s, rhs.wrapping_add(AHEAD * rhs_row));
+                        if $ahead > 0 {
+                            prefetch_row::<S, NV>(s, rhs.wrapping_add($ahead * rhs_row));
                         }
                         step!(acc, 0);
                         advance!(1);
@@ -532,11 +540,17 @@ unsafe fn accumulate<
             }
         };
     }
-    if STORE == ANY && k >= PREFETCH_K {
-        run_until!(PREFETCH_LEFT);
+    let is_long = STORE == ANY && k >= PREFETCH_K;
+    let ahead = if CHAINS == SPLIT && is_long { SPLIT_AHEAD } else { 0 };
+    if is_long {
+        if CHAINS == ONE && fetch {
+            run_until!(PREFETCH_LEFT, AHEAD);
+        } else {
+            run_until!(PREFETCH_LEFT, ahead);
+        }
         prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
     }
-    run_until!(0);
+    run_until!(0, ahead);
     let mut sums = chains[0];
     if CHAINS == SPLIT {
         for (i, row) in sums.iter_mut().enumerate() {

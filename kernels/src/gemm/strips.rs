@@ -148,6 +148,7 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             last: if last == 0 { lanes } else { last },
             finish,
             ahead: 0,
+            fetch_rhs: false,
         };
         let function = if half {
             half_strip_fn(s, rows, &strip)
