@@ -464,8 +464,8 @@ impl<'a> Mlp<'a> {
                 } else {
                     (saved, &[])
                 };
-                if let Some(of) = of {
-                    of.below.run(delta, weights, out, saved, scratch)?;
+                if let Some(product) = of.and_then(|of| of.below.as_ref()) {
+                    product.run(delta, weights, out, saved, scratch)?;
                 } else {
                     let epilogue = if layer.is_wide() {
                         let saved = MatRef::new(saved, rows, inputs)?;

@@ -24,8 +24,8 @@ pub struct LayerProducts {
     pub(super) weights: Prepared,
     /// 1ᵀ δ.
     pub(super) biases: Prepared,
-    /// δ Wᵀ times the derivative of the layer below.
-    pub(super) below: Prepared,
+    /// δ Wᵀ times the derivative of the layer below, if there is one.
+    pub(super) below: Option<Prepared>,
 }
 
 impl<'a> Mlp<'a> {
@@ -62,10 +62,12 @@ impl LayerProducts {
         } else {
             EpilogueKind::BiasActivation(activation)
         };
-        let backward = match below {
-            None => EpilogueKind::None,
-            Some(below) if layer.is_wide() => EpilogueKind::Derivative(below.activation, x),
-            Some(below) => EpilogueKind::DerivativeInPlace(below.activation),
+        let derivative = |below: Layer| {
+            if layer.is_wide() {
+                EpilogueKind::Derivative(below.activation, x)
+            } else {
+                EpilogueKind::DerivativeInPlace(below.activation)
+            }
         };
         let ones = Layout::strided(1, rows, 0, 0);
         Ok(Self {
@@ -76,7 +78,7 @@ impl LayerProducts {
             forward: new(x, weights, delta, forward)?,
             weights: new(x.t(), delta, weights, EpilogueKind::None)?,
             biases: new(ones, delta, Layout::row_major(1, units), EpilogueKind::None)?,
-            below: new(delta, weights.t(), x, backward)?,
+            below: below.map(|it| new(delta, weights.t(), x, derivative(it))).transpose()?,
         })
     }
 }
