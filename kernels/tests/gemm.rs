@@ -96,8 +96,8 @@ fn large_and_aliasing_shapes() {
     // Strides that are multiples of 1024 elements map rows to the same cache sets: B and a
     // transposed A are packed.
     for ((m, n, k, layouts), kind) in [
-        // Ten vectors of sixteen in panels of four, three and three: the tiles of A change height
-        // between panels, so that A is packed twice.
+        // Ten vectors of sixteen in panels of four, three and three, whose tiles would differ in height: of
+        // the packed A they do not.
         (60, 160, 512, [Layout::ColumnsWithGap(1024 - 60), Layout::Rows, Layout::Rows]),
         (60, 193, 600, [Layout::RowsWithGap(1024 - 600), Layout::Rows, Layout::Rows]),
         (300, 140, 512, [Layout::Columns, Layout::RowsWithGap(1024 - 140), Layout::Rows]),
@@ -114,6 +114,11 @@ fn large_and_aliasing_shapes() {
         (130, 70, 300, [Layout::Rows, Layout::RowsWithGap(512 - 70), Layout::Rows]),
         // Several blocks of columns, of rows and of k.
         (140, 1100, 530, [Layout::Rows, Layout::RowsWithGap(2048 - 1100), Layout::Rows]),
+        // A is packed again for each block of columns, B for each block of rows read again.
+        (60, 1100, 300, [Layout::ColumnsWithGap(1024 - 60), Layout::Rows, Layout::Rows]),
+        (300, 140, 300, [Layout::Rows, Layout::RowsWithGap(512 - 140), Layout::Rows]),
+        // As much of A and of B packed as there can be.
+        (256, 1024, 512, [Layout::ColumnsWithGap(1024 - 256), Layout::Columns, Layout::Rows]),
         // A C that comes from afar.
         (1040, 520, 10, [Layout::Rows, Layout::Columns, Layout::Rows]),
     ]
@@ -130,6 +135,9 @@ fn large_and_aliasing_shapes() {
         Kind::InPlace(Activation::Tanh),
         Kind::Activation(Activation::Relu),
         Kind::InPlace(Activation::Sigmoid),
+        Kind::None,
+        Kind::Activation(Activation::Relu),
+        Kind::Derivative(Activation::Relu),
         Kind::None,
         Kind::Activation(Activation::Relu),
         Kind::Bias,

@@ -11,7 +11,10 @@ use slimfit_kernels::{Error, Level, MatMut, MatRef};
 
 #[test]
 fn scratch_never_falls() {
-    let sizes = [0, 1, 2, 15, 16, 17, 47, 48, 64, 65, 127, 128, 200, 253, 512, 513, 2048];
+    let sizes = [
+        0, 1, 2, 15, 16, 17, 47, 48, 64, 65, 127, 128, 200, 248, 249, 263, 264, 265, 326, 511, 512,
+        513, 1007, 1008, 1023, 1024, 1040, 2048,
+    ];
     for m in sizes {
         for n in sizes {
             for k in sizes {

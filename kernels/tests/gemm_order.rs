@@ -98,7 +98,7 @@ fn a_block_is_one_chain() {
             check((m, n, k), &mut numbers);
         }
     }
-    // Packed, in two blocks of rows.
+    // Packed, in several blocks of rows.
     check((270, 130, 1024), &mut numbers);
 }
 

@@ -34,8 +34,8 @@ pub(super) const KC: usize = 512;
 /// Largest block of rows.
 const MC: usize = 264;
 
-/// f32 of A in a block of rows, unless [`MC`] rows are fewer: a quarter of a megabyte, as a second
-/// cache of one holds a panel of B as well, and a neighbour on the same core takes its part.
+/// f32 of A in a block of rows at most: a quarter of a megabyte, as a second cache of one holds a panel
+/// of B as well, and a neighbour on the same core takes its part.
 const LHS_BLOCK: usize = 1 << 16;
 
 /// Where k is that short, time goes into writing C, of which a block of so many rows is to lie on few
@@ -45,12 +45,13 @@ const SHORT_MC: usize = 48;
 
 /// From so many elements on C comes from afar.
 const FAR: usize = 1 << 19;
-/// The same for B, of which the second cache holds more when it comes to read it again.
+/// From so many elements on B comes from afar whenever a panel of it is first read: beside A and C a
+/// second cache keeps less than that.
 const FAR_RHS: usize = 1 << 17;
 
 /// Largest block of columns: with KC, two megabytes of packed B, which each block of rows reads from
 /// the third cache.
-pub(super) const NC: usize = 1024;
+const NC: usize = 1024;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
@@ -84,7 +85,8 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
-/// Largest block of rows for so large a k.
+/// Largest block of rows for so large a k, of which a block is taken to be [`KC`] long: scratch must not
+/// fall where a k that is a little larger is dealt out to shorter blocks.
 const fn rows_of_block(k: usize) -> usize {
     if k <= LHS_BLOCK / MC { MC } else { LHS_BLOCK / min(k, KC) }
 }
@@ -370,8 +372,8 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     }
 }
 
-/// The first place in the scratch at a cache line, where packed panels start: fewer than [`LINE`] f32 on, which the scratch has
-/// to spare.
+/// The first place in the scratch at a cache line, where packed panels start: fewer than [`LINE`] f32
+/// on, which the scratch has to spare.
 #[inline(always)]
 pub(super) fn aligned(scratch: *mut f32) -> *mut f32 {
     scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % LINE)
@@ -408,10 +410,12 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
     let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
+    let (column_blocks, column_block_count) = Deal::new(panel_count, block_panels);
+    let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut first_panel = 0;
     let mut first_column = 0;
-    while first_panel < panel_count {
-        let end_panel = panel_count.min(first_panel + block_panels);
+    for column_block in 0..column_block_count {
+        let end_panel = first_panel + column_blocks.part(column_block);
         let mut end_column = first_column;
         let mut p = 0;
         while p < k {
@@ -459,7 +463,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         fresh: panel == first_panel,
                         rhs,
                         rhs_row,
-                        far_rhs: !pack_rhs && n * k >= FAR_RHS,
+                        is_far_rhs,
                         k: block_k,
                         finish: problem.block_finish(p, last_k),
                         bias: problem.bias.wrapping_add(column),
@@ -558,8 +562,8 @@ struct Block {
     fresh: bool,
     rhs: *const f32,
     rhs_row: usize,
-    /// Whether this part of B is neither packed nor read before, and too far away to wait for.
-    far_rhs: bool,
+    /// Whether this panel of B, which is not packed, is too far away to wait for.
+    is_far_rhs: bool,
     k: usize,
     finish: Finish,
     bias: *const f32,
@@ -610,7 +614,7 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
             } else {
                 0
             },
-            fetch_rhs: block.far_rhs && done == 0,
+            fetch_rhs: block.is_far_rhs && done == 0,
         };
         let row = block.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
@@ -624,7 +628,9 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
             } else {
                 for tile in 0..count {
                     let lhs = lhs.ptr.wrapping_add(tile * lhs_tile);
-                    stage(s, problem, block, row + tile * mr, mr, Strip { tiles: 1, ..strip }, lhs);
+                    let fetch_rhs = strip.fetch_rhs && tile == 0;
+                    let strip = Strip { tiles: 1, fetch_rhs, ..strip };
+                    stage(s, problem, block, row + tile * mr, mr, strip, lhs);
                 }
             }
         }

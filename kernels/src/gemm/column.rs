@@ -7,7 +7,7 @@
 //! same sums either way.
 
 use super::blocking::Problem;
-use super::epilogue;
+use super::epilogue::{self, Pass};
 use super::microkernel::Finish;
 use super::outline::Outline;
 use super::packing::Source;
@@ -54,6 +54,11 @@ impl Routine for Column {
 unsafe fn run<S: Simd>(s: S, problem: &Problem) {
     let Problem { m, k, lhs, rhs, bias, out, out_row, ref finish, after, in_place, .. } = *problem;
     let mut row = 0;
+    let is_dense = lhs.col == 1 && rhs.row == 1 && out_row == 1 && !in_place;
+    if S::LANES == BLOCK && k <= BLOCK && is_dense && after.pass == Pass::None {
+        // SAFETY: by the caller's word: k <= BLOCK values a row and in the column, both contiguous.
+        row = unsafe { short_rows(s, problem) };
+    }
     while row < m {
         let rows = if m - row < BLOCK { m - row } else { BLOCK };
         // SAFETY: `rows` rows of A from `row` on and the column of B have k elements each.
@@ -83,6 +88,37 @@ unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         }
         row += rows;
     }
+}
+
+/// Computes whole blocks of rows of no more than a register each; returns the number of these rows. The
+/// rows are reached one from the other: offsets to sixteen would not find room in the registers.
+///
+/// # Safety
+/// As for [`run`], for rows and a column of `k <= BLOCK` contiguous values and a contiguous C.
+#[inline(always)]
+unsafe fn short_rows<S: Simd>(s: S, problem: &Problem) -> usize {
+    let Problem { m, k, lhs, rhs, bias, out, ref finish, .. } = *problem;
+    // SAFETY: `k` values at each pointer that it is called with, by the caller's word.
+    let load = |ptr: *const f32| unsafe {
+        if k == BLOCK {
+            s.load_block(&*ptr.cast())
+        } else {
+            s.load_block_tail(core::slice::from_raw_parts(ptr, k), 0.0)
+        }
+    };
+    let whole = m - m % BLOCK;
+    let column = load(rhs.ptr);
+    let mut row = lhs.ptr;
+    for first in (0..whole).step_by(BLOCK) {
+        let mut sums = [s.splat_block(0.0); BLOCK];
+        for sum in &mut sums {
+            add_products(s, sum, load(row), column);
+            row = s.opaque(row.wrapping_add(lhs.row));
+        }
+        // SAFETY: BLOCK elements of C from `first` on.
+        unsafe { write(s, s.sum_blocks(&sums), finish, bias, out.wrapping_add(first), BLOCK) };
+    }
+    whole
 }
 
 /// Turns `rows` sums into contiguous elements of C: see [`Finish`].

@@ -30,8 +30,8 @@ const PREFETCH_K: usize = 128;
 /// Steps of k before the end at which it is asked for: any earlier, and the rows of B that stream by
 /// would push it out of the cache again.
 const PREFETCH_LEFT: usize = 64;
-/// Rows of B to fetch ahead where no tile has read them before: B then comes from afar, and its rows
-/// lie too far from each other for the machine to foresee.
+/// Rows of B to fetch ahead in the first tile of a panel, where B comes from afar: rows that are not
+/// packed lie apart, and the machine does not foresee them.
 const AHEAD: usize = 32;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;

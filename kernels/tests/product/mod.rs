@@ -172,11 +172,22 @@ impl Kind {
     }
 }
 
-/// As little as will do.
-pub(crate) fn scratch_for(m: usize, n: usize, k: usize, rhs: MatRef<'_>) -> Vec<f32> {
+/// Lends as little scratch as will do, with NaNs that must not be read, and looks whether more was
+/// written.
+fn with_scratch<T>(
+    (m, n, k): (usize, usize, usize),
+    rhs: MatRef<'_>,
+    run: impl FnOnce(&mut [f32]) -> T,
+) -> T {
     let row_major = rhs.col_stride() == 1;
     let len = if row_major { row_major_scratch_len(m, n, k) } else { scratch_len(m, n, k) };
-    vec![f32::NAN; len]
+    let mut scratch = vec![f32::NAN; len + 64];
+    let result = run(&mut scratch[..len]);
+    assert!(
+        scratch[len..].iter().all(|x| x.to_bits() == f32::NAN.to_bits()),
+        "{m} {n} {k}: scratch"
+    );
+    result
 }
 
 /// A product with all its operands.
@@ -232,9 +243,10 @@ impl Case {
         let (m, n, k) = self.shape();
         let mut c = self.c.clone();
         let (lhs, rhs) = (self.lhs.view(), self.rhs.view());
-        let mut scratch = scratch_for(m, n, k, rhs);
         let epilogue = self.epilogue();
-        gemm(level, self.alpha, lhs, rhs, self.beta, c.view_mut(), epilogue, &mut scratch).unwrap();
+        with_scratch((m, n, k), rhs, |scratch| {
+            gemm(level, self.alpha, lhs, rhs, self.beta, c.view_mut(), epilogue, scratch).unwrap();
+        });
         c.check_canaries();
         c
     }
@@ -342,9 +354,10 @@ impl Case {
                     Kind::Derivative(a) => Epilogue::Derivative(a, saved.view()),
                     Kind::InPlace(a) => Epilogue::DerivativeInPlace(a),
                 };
-                let mut scratch = scratch_for(height, width, k, rhs);
                 let (alpha, beta, c) = (self.alpha, self.beta, part.view_mut());
-                gemm_part(level, plan, alpha, lhs, rhs, beta, c, epilogue, &mut scratch).unwrap();
+                with_scratch((height, width, k), rhs, |scratch| {
+                    gemm_part(level, plan, alpha, lhs, rhs, beta, c, epilogue, scratch).unwrap();
+                });
                 parts.data = part.data;
             }
         }

@@ -79,7 +79,7 @@ fn race_job(settings: &Settings, job: &Job, directory: &Path) -> Outcome<bool> {
         eprint!("\r{}: round {} of {} ", job.name, round + 1, settings.rounds);
     }
     eprintln!();
-    print_table(settings, job, workers)
+    print_table(settings, job, &workers)
 }
 
 fn names(settings: &Settings) -> Vec<&'static str> {
@@ -171,8 +171,15 @@ impl Worker {
         Err(format!("{} ended", self.name).into())
     }
 
-    fn median(&mut self) -> f64 {
-        median(&mut self.times)
+    fn median(&self) -> f64 {
+        median(&mut self.times.clone())
+    }
+
+    /// How many times the other's its times are: the median over the rounds that both were in, as the
+    /// machine may be another from one round to the next.
+    fn ratio(&self, other: &Self) -> f64 {
+        let pairs = self.times.iter().zip(&other.times);
+        median(&mut pairs.map(|(time, other)| time / other).collect::<Vec<_>>())
     }
 }
 
@@ -210,15 +217,10 @@ fn script() -> PathBuf {
 }
 
 /// Prints a row for each contestant; says whether all losses agree.
-fn print_table(settings: &Settings, job: &Job, mut workers: Vec<Worker>) -> Outcome<bool> {
+fn print_table(settings: &Settings, job: &Job, workers: &[Worker]) -> Outcome<bool> {
     let reference = workers.first().ok_or("slimfit did not start")?.losses.clone();
-    let mut medians = Vec::new();
-    for worker in &mut workers {
-        medians.push((worker.name.clone(), worker.threads, worker.median()));
-    }
-    let time = |name: &str, threads: usize| {
-        let found = medians.iter().find(|(n, t, _)| n == name && *t == threads);
-        found.map(|(_, _, time)| *time)
+    let find = |name: &str, threads: usize| {
+        workers.iter().find(|worker| worker.name == name && worker.threads == threads)
     };
     println!("\n### {}\n", job.title());
     print!("| µs a step ");
@@ -237,8 +239,10 @@ fn print_table(settings: &Settings, job: &Job, mut workers: Vec<Worker>) -> Outc
         let Some(difference) = difference else { continue };
         print!("| {name} ");
         for &threads in &settings.threads {
-            match (time(name, threads), time("slimfit", threads)) {
-                (Some(time), Some(slimfit)) => print!("| {time:.1} | {:.2} ", time / slimfit),
+            match (find(name, threads), find("slimfit", threads)) {
+                (Some(worker), Some(slimfit)) => {
+                    print!("| {:.1} | {:.2} ", worker.median(), worker.ratio(slimfit));
+                }
                 _ => print!("| | "),
             }
         }
