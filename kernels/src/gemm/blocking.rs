@@ -412,6 +412,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
     let (column_blocks, column_block_count) = Deal::new(panel_count, block_panels);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
+    let mut buffer = None;
     let mut first_panel = 0;
     let mut first_column = 0;
     for column_block in 0..column_block_count {
@@ -470,7 +471,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         after: if last_k { problem.after } else { After::NONE },
                     };
                     // SAFETY: the block lies in the matrices; see above for B.
-                    unsafe { run_block(s, problem, &block) };
+                    unsafe { run_block(s, problem, &block, &mut buffer) };
                     column += cols;
                 }
                 end_column = column;
@@ -575,7 +576,7 @@ struct Block {
 /// # Safety
 /// As for [`run`], for the rows, columns and k of the block.
 #[inline(always)]
-unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
+unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block, buffer: &mut Option<Buffer>) {
     let Block { rows, cols, vectors, k, .. } = *block;
     let (tiles, tile_count) = Deal::new(rows, block.rows_limit);
     let mut done = 0;
@@ -630,7 +631,7 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block) {
                     let lhs = lhs.ptr.wrapping_add(tile * lhs_tile);
                     let fetch_rhs = strip.fetch_rhs && tile == 0;
                     let strip = Strip { tiles: 1, fetch_rhs, ..strip };
-                    stage(s, problem, block, row + tile * mr, mr, strip, lhs);
+                    stage(s, problem, block, row + tile * mr, mr, strip, lhs, buffer);
                 }
             }
         }
@@ -656,7 +657,10 @@ unsafe fn copy_row<S: Simd>(s: S, row: &[f32], out: *mut f32, len: usize) {
     }
 }
 
-/// Computes one tile through a buffer, for a C whose rows are not contiguous, or whose values are
+/// Where [`stage`] keeps a tile: rows of [`MAX_COLS`].
+type Buffer = [f32; MAX_ROWS * MAX_COLS];
+
+/// Computes one tile through a buffer, made for the first, for a C whose rows are not contiguous, or whose values are
 /// read by what follows.
 ///
 /// # Safety
@@ -670,8 +674,9 @@ unsafe fn stage<S: Simd>(
     mr: usize,
     strip: Strip,
     lhs: *const f32,
+    buffer: &mut Option<Buffer>,
 ) {
-    let mut buffer = [0.0_f32; MAX_ROWS * MAX_COLS];
+    let buffer = buffer.get_or_insert([0.0; MAX_ROWS * MAX_COLS]);
     let element = |i: usize, j: usize| {
         problem.out.wrapping_add((row + i) * problem.out_row + (block.column + j) * problem.out_col)
     };
