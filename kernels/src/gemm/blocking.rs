@@ -660,8 +660,8 @@ unsafe fn copy_row<S: Simd>(s: S, row: &[f32], out: *mut f32, len: usize) {
 /// Where [`stage`] keeps a tile: rows of [`MAX_COLS`].
 type Buffer = [f32; MAX_ROWS * MAX_COLS];
 
-/// Computes one tile through a buffer, made for the first, for a C whose rows are not contiguous, or whose values are
-/// read by what follows.
+/// Computes one tile through a buffer, made for the first, for a C whose rows are not contiguous, or
+/// whose values are read by what follows.
 ///
 /// # Safety
 /// As for [`run_block`], for the rows `row..row + mr`.

@@ -174,20 +174,15 @@ impl Kind {
 
 /// Lends as little scratch as will do, with NaNs that must not be read, and looks whether more was
 /// written.
-fn with_scratch<T>(
-    (m, n, k): (usize, usize, usize),
-    rhs: MatRef<'_>,
-    run: impl FnOnce(&mut [f32]) -> T,
-) -> T {
+fn with_scratch((m, n, k): (usize, usize, usize), rhs: MatRef<'_>, run: impl FnOnce(&mut [f32])) {
     let row_major = rhs.col_stride() == 1;
     let len = if row_major { row_major_scratch_len(m, n, k) } else { scratch_len(m, n, k) };
     let mut scratch = vec![f32::NAN; len + 64];
-    let result = run(&mut scratch[..len]);
+    run(&mut scratch[..len]);
     assert!(
         scratch[len..].iter().all(|x| x.to_bits() == f32::NAN.to_bits()),
         "{m} {n} {k}: scratch"
     );
-    result
 }
 
 /// A product with all its operands.
