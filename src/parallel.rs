@@ -1,8 +1,9 @@
 //! Products and sums split between threads.
 //!
-//! A product is cut into blocks of rows of C (of columns, if C has one row or its rows interleave),
-//! each computed under the [`Plan`] of the whole, which fixes the order of summation: so the cut
-//! does not show in the bits.
+//! A product is cut into blocks of rows or of columns of C, each computed under the [`Plan`] of the whole,
+//! which fixes the order of summation: so the cut does not show in the bits. By rows each thread reads, and
+//! packs, all of B, by columns all of A: it is by columns where B is the larger by so much that it counts
+//! ([`LARGE_RHS`]), and where C has one row or is stored by columns.
 //!
 //! Where k has two blocks and B is larger than C, two threads take a block each instead, and with it its
 //! rows of B: a layer's weights are then read by the thread alone that updates them. Lines of cache that
@@ -112,14 +113,27 @@ pub fn gemm<E: Executor>(
             _ => true,
         };
     let pieces = if fits { worth.min(room) } else { 1 };
-    // Rows whose elements lie among those of others cannot be lent out apart; columns then can.
-    let interleaved = c.row_stride() <= (n.max(1) - 1).saturating_mul(c.col_stride());
-    let axis = if m == 1 || n > 1 && interleaved { Axis::Columns } else { Axis::Rows };
+    let is_by_columns = n > 1 && c.row_stride() < c.col_stride();
+    let axis = if m == 1 || is_by_columns { Axis::Columns } else { Axis::Rows };
     let piece = Piece { plan, axis, alpha, lhs, rhs, beta, epilogue, scratch_len };
     if pieces == 2 && piece.crosses(m, n, k) {
         return piece.run_crossed(executor, c, scratch);
     }
+    let of_columns = has_large_rhs(m, n, k) && n >= WIDE * pieces;
+    let piece = Piece { axis: if of_columns { Axis::Columns } else { axis }, ..piece };
     piece.run(executor, pieces, c, scratch)
+}
+
+/// Elements of B, times those that it has for each of A, from which on it is B that is read in parts.
+const LARGE_RHS: usize = 1 << 19;
+
+/// Rows or columns of a piece that has many.
+const WIDE: usize = 64;
+
+/// Whether a thread rather reads all of A and a part of B than the other way round: the saving is that part,
+/// the price shorter rows of C and A from further away.
+const fn has_large_rhs(m: usize, n: usize, k: usize) -> bool {
+    n.saturating_mul(k).saturating_mul(n) >= m.saturating_mul(LARGE_RHS)
 }
 
 /// Numbers that are as much work as [`Executor::piece`] multiply-adds where each takes a copy, a sum or
@@ -259,10 +273,7 @@ impl<'a> Piece<'a> {
         let front_len = cut(len, front_pieces, pieces);
         let (front_c, back_c) = match self.axis {
             Axis::Rows => c.split_at_row(front_len)?,
-            Axis::Columns => {
-                let (front, back) = c.t().split_at_row(front_len)?;
-                (front.t(), back.t())
-            }
+            Axis::Columns => c.split_at_col(front_len)?,
         };
         let (front_scratch, back_scratch) = scratch.split_at_mut(front_pieces * self.scratch_len);
         let front = self.part(0, front_len)?;
@@ -365,11 +376,11 @@ impl<'a> Piece<'a> {
 }
 
 /// Where to cut `len` rows or columns so that the front gets `front` of `pieces` shares: on a
-/// multiple of a register where there are enough, so that no piece has a ragged edge in the middle
+/// multiple of a register where there are [many](WIDE), so that no piece has a ragged edge in the middle
 /// of C.
 const fn cut(len: usize, front: usize, pieces: usize) -> usize {
     let share = len / pieces * front + len % pieces * front / pieces;
-    if len >= 64 * pieces { share.next_multiple_of(16) } else { share }
+    if len >= WIDE * pieces { share.next_multiple_of(16) } else { share }
 }
 
 /// The part of the bias that belongs to a piece.

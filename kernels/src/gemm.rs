@@ -312,10 +312,10 @@ fn product_in<S: Simd>(
         return Err(Error::Length { what: "scratch", expected: needed, found: scratch.len() });
     }
     // SAFETY: the outline is made from the layouts of views, which lie in their slices by
-    // construction; the lengths of bias and scratch were compared above. C is a mutable borrow, so
-    // that it overlaps nothing else.
+    // construction; the lengths of bias and scratch were compared above. C was lent to be written, so
+    // that no element of it is one of anything else.
     unsafe {
-        let out = c.data_mut().as_mut_ptr();
+        let out = c.as_mut_ptr();
         let (lhs, rhs) = (lhs.data().as_ptr(), rhs.data().as_ptr());
         outline.run(s, lhs, rhs, out, operand.as_ptr(), scratch.as_mut_ptr());
     }

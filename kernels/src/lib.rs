@@ -71,6 +71,7 @@ pub mod reduce;
 #[allow(unsafe_code)]
 pub mod simd;
 pub mod softmax;
+#[allow(unsafe_code)]
 mod view;
 
 pub use dispatch::Level;

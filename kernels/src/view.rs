@@ -1,6 +1,13 @@
 //! Matrices as strided views over slices: element (i, j) lies at `i * row_stride + j * col_stride`.
 //!
 //! Bounds are checked once, when a view is made. A transpose swaps the strides and moves nothing.
+//!
+//! A matrix to write to is a pointer, not a slice: the columns of a matrix stored by rows lie between each
+//! other, and two slices that hold one half of them each would share elements. No two matrices do. Who
+//! makes one from a slice has the slice to himself, no two index pairs of it share an element, and a split
+//! deals the index pairs out.
+
+use core::marker::PhantomData;
 
 use crate::Error;
 
@@ -269,14 +276,31 @@ fn row_range(
 }
 
 /// A matrix to write to; no two index pairs share an element.
+///
+/// ```
+/// use slimfit_kernels::MatMut;
+///
+/// let mut data = [0.0; 6];
+/// let (mut left, mut right) = MatMut::new(&mut data, 2, 3)?.split_at_col(1)?;
+/// if let (Some(x), Some(y)) = (left.get_mut(1, 0), right.get_mut(0, 1)) {
+///     (*x, *y) = (1.0, 2.0);
+/// }
+/// assert_eq!(data, [0.0, 0.0, 2.0, 1.0, 0.0, 0.0]);
+/// # Ok::<(), slimfit_kernels::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MatMut<'a> {
-    data: &'a mut [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+    /// Element (0, 0), if there is one. Each other one is in bounds of the same slice.
+    first: *mut f32,
+    layout: Layout,
+    slice: PhantomData<&'a mut [f32]>,
 }
+
+// SAFETY: a matrix is the only way to its elements while it lives, as `&mut [f32]` would be, and lends
+// them out by `&mut self` alone.
+unsafe impl Send for MatMut<'_> {}
+// SAFETY: as above; nothing of an element can be had through `&self`.
+unsafe impl Sync for MatMut<'_> {}
 
 impl<'a> MatMut<'a> {
     /// A row-major matrix: `data` has exactly `rows * cols` elements.
@@ -285,7 +309,7 @@ impl<'a> MatMut<'a> {
     /// [`Error::Length`] if the length does not fit, [`Error::View`] if it overflows `usize`.
     pub const fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self, Error> {
         match MatRef::new(data, rows, cols) {
-            Ok(_) => Ok(Self { data, rows, cols, row_stride: cols, col_stride: 1 }),
+            Ok(of) => Ok(Self::over(data, of.layout())),
             Err(error) => Err(error),
         }
     }
@@ -306,104 +330,107 @@ impl<'a> MatMut<'a> {
         if let Err(error) = MatRef::with_strides(data, rows, cols, row_stride, col_stride) {
             return Err(error);
         }
-        if Layout::strided(rows, cols, row_stride, col_stride).is_distinct() {
-            Ok(Self { data, rows, cols, row_stride, col_stride })
+        let layout = Layout::strided(rows, cols, row_stride, col_stride);
+        if layout.is_distinct() {
+            Ok(Self::over(data, layout))
         } else {
             Err(Error::Overlap { row_stride, col_stride })
         }
     }
 
+    /// The matrix of a layout that is known to be distinct and to lie in `data`.
+    const fn over(data: &'a mut [f32], layout: Layout) -> Self {
+        Self { first: data.as_mut_ptr(), layout, slice: PhantomData }
+    }
+
     /// The transpose, over the same slice.
     #[must_use]
     pub const fn t(self) -> Self {
-        Self {
-            data: self.data,
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-        }
+        Self { layout: self.layout.t(), ..self }
     }
 
     /// The same matrix for a shorter time.
     pub const fn reborrow(&mut self) -> MatMut<'_> {
-        MatMut {
-            data: self.data,
-            rows: self.rows,
-            cols: self.cols,
-            row_stride: self.row_stride,
-            col_stride: self.col_stride,
+        MatMut { first: self.first, layout: self.layout, slice: PhantomData }
+    }
+
+    /// Element (`row`, `col`), or `None` outside the matrix.
+    pub const fn get_mut(&mut self, row: usize, col: usize) -> Option<&mut f32> {
+        let Layout { rows, cols, row_stride, col_stride } = self.layout;
+        if row < rows && col < cols {
+            // SAFETY: an element of the matrix: it lies in the slice that the matrix was made from, by the
+            // check of its bounds there, which also showed that the offset does not overflow. The borrow of
+            // `self` keeps every other way to it closed.
+            Some(unsafe { &mut *self.first.add(row * row_stride + col * col_stride) })
+        } else {
+            None
         }
     }
 
-    /// The same matrix, read-only.
-    #[must_use]
-    pub const fn as_ref(&self) -> MatRef<'_> {
-        MatRef {
-            data: self.data,
-            rows: self.rows,
-            cols: self.cols,
-            row_stride: self.row_stride,
-            col_stride: self.col_stride,
-        }
+    /// Where element (0, 0) lies, if there is one.
+    pub(crate) const fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.first
     }
 
     /// Number of rows.
     #[must_use]
     pub const fn rows(&self) -> usize {
-        self.rows
+        self.layout.rows
     }
     /// Number of columns.
     #[must_use]
     pub const fn cols(&self) -> usize {
-        self.cols
+        self.layout.cols
     }
     /// Rows and columns.
     #[must_use]
     pub const fn shape(&self) -> (usize, usize) {
-        (self.rows, self.cols)
+        self.layout.shape()
     }
     /// Elements from one row to the next.
     #[must_use]
     pub const fn row_stride(&self) -> usize {
-        self.row_stride
+        self.layout.row_stride
     }
     /// Elements from one column to the next.
     #[must_use]
     pub const fn col_stride(&self) -> usize {
-        self.col_stride
+        self.layout.col_stride
     }
     /// Shape and strides.
     #[must_use]
     pub const fn layout(&self) -> Layout {
-        Layout::strided(self.rows, self.cols, self.row_stride, self.col_stride)
-    }
-    /// The slice below the view; it may be longer than the view reaches.
-    pub const fn data_mut(&mut self) -> &mut [f32] {
-        self.data
+        self.layout
     }
 
     /// Rows before `row`, and the rest, as two matrices: to be written by two threads.
     ///
     /// # Errors
-    /// [`Error::Length`] if `row` is past the end, [`Error::Overlap`] if rows interleave in memory
-    /// (split the transpose then).
+    /// [`Error::Length`] if `row` is past the end.
     pub fn split_at_row(self, row: usize) -> Result<(Self, Self), Error> {
-        let Self { data, rows, cols, row_stride, col_stride } = self;
+        let Layout { rows, row_stride, .. } = self.layout;
         if row > rows {
             return Err(Error::Length { what: "row to split at", expected: rows, found: row });
         }
-        let part = |data, rows| Self { data, rows, cols, row_stride, col_stride };
-        if row == 0 || row == rows || cols == 0 {
-            let (above, below): (&mut [f32], &mut [f32]) =
-                if row == rows { (data, &mut []) } else { (&mut [], data) };
-            return Ok((part(above, row), part(below, rows - row)));
+        let part = |first, rows| Self { first, layout: Layout { rows, ..self.layout }, ..self };
+        // One that is empty points anywhere, and its offset may overflow.
+        let below = self.first.wrapping_add(row.wrapping_mul(row_stride));
+        Ok((part(self.first, row), part(below, rows - row)))
+    }
+
+    /// Columns before `col`, and the rest, as two matrices: to be written by two threads, even if the
+    /// columns lie between each other.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if `col` is past the end.
+    pub fn split_at_col(self, col: usize) -> Result<(Self, Self), Error> {
+        let Layout { cols, col_stride, .. } = self.layout;
+        if col > cols {
+            return Err(Error::Length { what: "column to split at", expected: cols, found: col });
         }
-        if rows > 1 && cols > 1 && row_stride <= (cols - 1) * col_stride {
-            return Err(Error::Overlap { row_stride, col_stride });
-        }
-        let (above, below) = data.split_at_mut(row * row_stride);
-        Ok((part(above, row), part(below, rows - row)))
+        let part = |first, cols| Self { first, layout: Layout { cols, ..self.layout }, ..self };
+        let right = self.first.wrapping_add(col.wrapping_mul(col_stride));
+        Ok((part(self.first, col), part(right, cols - col)))
     }
 }
 
@@ -439,21 +466,66 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_split_matrix_covers_all_rows_once() {
-        let mut data = [0.0; 14];
-        for row in 0..=3 {
-            let m = MatMut::with_strides(&mut data, 3, 4, 5, 1).unwrap();
-            let (mut above, mut below) = m.split_at_row(row).unwrap();
-            assert_eq!((above.shape(), below.shape()), ((row, 4), (3 - row, 4)));
-            above.data_mut().iter_mut().for_each(|x| *x += 1.0);
-            below.data_mut().iter_mut().for_each(|x| *x += 1.0);
+    fn add_one(m: &mut MatMut<'_>) {
+        let (rows, cols) = m.shape();
+        for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
+            *m.get_mut(i, j).unwrap() += 1.0;
         }
-        assert_eq!(data, [4.0; 14]);
-        let m = MatMut::with_strides(&mut data, 3, 4, 1, 3).unwrap();
-        assert!(m.split_at_row(1).is_err());
-        let m = MatMut::with_strides(&mut data, 3, 4, 4, 1).unwrap();
-        assert!(m.split_at_row(4).is_err());
+        assert!(m.get_mut(rows, 0).is_none());
+        assert!(m.get_mut(0, cols).is_none());
+    }
+
+    #[test]
+    fn the_parts_of_a_split_matrix_cover_it_once() {
+        // By rows with gaps, by columns, and with gaps both ways.
+        for (row_stride, col_stride) in [(5, 1), (1, 3), (10, 2)] {
+            let mut expected = [0.0; 27];
+            for (i, j) in (0..3).flat_map(|i| (0..4).map(move |j| (i, j))) {
+                expected[i * row_stride + j * col_stride] = 1.0;
+            }
+            for at in 0..=4 {
+                for by_rows in [true, false] {
+                    let mut data = [0.0; 27];
+                    let m = MatMut::with_strides(&mut data, 3, 4, row_stride, col_stride).unwrap();
+                    let parts = if by_rows { m.split_at_row(at) } else { m.split_at_col(at) };
+                    let Ok((mut front, mut back)) = parts else {
+                        assert!(by_rows && at == 4, "{at}");
+                        continue;
+                    };
+                    let shapes =
+                        if by_rows { ((at, 4), (3 - at, 4)) } else { ((3, at), (3, 4 - at)) };
+                    assert_eq!((front.shape(), back.shape()), shapes);
+                    add_one(&mut front);
+                    add_one(&mut back);
+                    assert_eq!(data, expected, "{row_stride} {col_stride} {at} {by_rows}");
+                }
+            }
+            let mut data = [0.0; 27];
+            let m = MatMut::with_strides(&mut data, 3, 4, row_stride, col_stride).unwrap();
+            assert!(m.split_at_col(5).is_err());
+        }
+    }
+
+    #[test]
+    fn a_matrix_without_elements_is_split_too() {
+        let m = MatMut::with_strides(&mut [], usize::MAX, 0, usize::MAX, 1).unwrap();
+        let (above, mut below) = m.split_at_row(7).unwrap();
+        assert_eq!((above.shape(), below.shape()), ((7, 0), (usize::MAX - 7, 0)));
+        assert!(below.get_mut(0, 0).is_none());
+        assert!(below.split_at_col(1).is_err());
+    }
+
+    /// For a sanitizer: each thread writes the columns that it was lent.
+    #[test]
+    fn columns_are_written_by_two_threads() {
+        let mut data = [0.0; 64 * 33];
+        let (mut left, mut right) =
+            MatMut::new(&mut data, 64, 33).unwrap().split_at_col(16).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| add_one(&mut left));
+            add_one(&mut right);
+        });
+        assert!(data.iter().all(|&x| x == 1.0));
     }
 
     #[test]

@@ -150,7 +150,8 @@ impl Deal {
     }
 }
 
-/// A product to compute; all pointers are at the first element.
+/// A product to compute; all pointers are at the first element. Of C nothing is touched but its elements:
+/// between them may lie those that another thread writes.
 #[derive(Clone, Copy)]
 pub(super) struct Problem {
     pub(super) m: usize,
