@@ -119,6 +119,9 @@ fn large_and_aliasing_shapes() {
         (300, 140, 300, [Layout::Rows, Layout::RowsWithGap(512 - 140), Layout::Rows]),
         // As much of A and of B packed as there can be.
         (256, 1024, 512, [Layout::ColumnsWithGap(1024 - 256), Layout::Columns, Layout::Rows]),
+        // B far from many rows of A: its rows are packed though they do not alias, torn ones for fewer.
+        (650, 132, 530, [Layout::Rows, Layout::RowsWithGap(12), Layout::Rows]),
+        (261, 150, 450, [Layout::Rows, Layout::Rows, Layout::Rows]),
         // A C that comes from afar.
         (1040, 520, 10, [Layout::Rows, Layout::Columns, Layout::Rows]),
     ]
@@ -140,6 +143,8 @@ fn large_and_aliasing_shapes() {
         Kind::Derivative(Activation::Relu),
         Kind::None,
         Kind::Activation(Activation::Relu),
+        Kind::Bias,
+        Kind::Derivative(Activation::Tanh),
         Kind::Bias,
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());

@@ -67,6 +67,12 @@ const PACK_MIN_K: usize = 128;
 const LINE_ALIAS: usize = 512;
 const LINE_PACK_MIN_ROWS: usize = 128;
 const LINE_PACK_MIN_K: usize = 256;
+/// Rows of B that do not alias are packed from so many rows of A on, and so many elements of B: fewer stay in
+/// the second cache. Rows that tear the lines of a panel in two, as most that are no multiple of one, cost
+/// more where they lie.
+const FAR_PACK_MIN_ROWS: usize = 640;
+const TORN_PACK_MIN_ROWS: usize = 256;
+const FAR_PACK_MIN_RHS: usize = 1 << 16;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
@@ -213,14 +219,20 @@ fn aliases(stride: usize) -> bool {
     stride > 0 && stride.is_multiple_of(ALIAS)
 }
 
-/// Whether B, of contiguous rows `stride` apart, is worth packing: its rows fall onto few cache sets, and
-/// so many rows of A and of B make up for copying.
+/// Whether B, of contiguous rows, is worth packing: its rows fall onto few cache sets, or so many rows of A
+/// come back to it from the third cache that it is worth bringing into their order.
 #[inline(always)]
-fn packs_rows<S: Simd>(m: usize, k: usize, stride: usize) -> bool {
+fn packs_rows<S: Simd>(problem: &Problem) -> bool {
+    let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
     let is_line = max_vectors(S::REGISTERS) * S::LANES <= LINE;
     let has_line_alias = is_line && stride > 0 && stride.is_multiple_of(LINE_ALIAS);
-    aliases(stride) && repays_packing(m, k)
-        || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
+    // A panel of one line that begins within one is two.
+    let is_torn = is_line && !stride.is_multiple_of(LINE);
+    let many_rows = if is_torn { TORN_PACK_MIN_ROWS } else { FAR_PACK_MIN_ROWS };
+    repays_packing(m, k)
+        && (aliases(stride)
+            || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
+            || m >= many_rows && n.saturating_mul(k) >= FAR_PACK_MIN_RHS)
 }
 
 /// Whether [`run_direct`] takes the product.
@@ -228,7 +240,7 @@ fn packs_rows<S: Simd>(m: usize, k: usize, stride: usize) -> bool {
 pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
     let Problem { m, n, k, rhs, .. } = *problem;
     let rhs_is_ready =
-        if rhs.col == 1 { !packs_rows::<S>(m, k, rhs.row) } else { rhs.row == 1 && n <= MAX_COLS };
+        if rhs.col == 1 { !packs_rows::<S>(problem) } else { rhs.row == 1 && n <= MAX_COLS };
     0 < k
         && k <= KC
         && m <= rows_of_block(k)
@@ -296,7 +308,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         return;
     }
     let problem = &problem.columns_from(done);
-    let Problem { m, n, k, split, lhs, rhs, .. } = *problem;
+    let Problem { m, n, split, lhs, rhs, .. } = *problem;
     if is_narrow(problem) {
         // C^T = B^T A^T.
         let turned = Problem {
@@ -313,7 +325,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         return;
     }
     let pack_lhs = packs_lhs(problem);
-    let pack_rhs = n > 1 && (rhs.col != 1 || packs_rows::<S>(m, k, rhs.row));
+    let pack_rhs = n > 1 && (rhs.col != 1 || packs_rows::<S>(problem));
     let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
     s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
 }
