@@ -33,11 +33,12 @@
 //! # How it is fast
 //!
 //! `microkernel` keeps a tile of C in registers, up to 12 x 32 or 9 x 48 for AVX-512. A and B are
-//! read where they lie; `packing` copies them only if a transpose or the stride asks for it.
+//! read where they lie; `packing` copies them if a transpose, the stride or much use asks for it.
 //! `blocking` cuts the product such that A stays in the second-level cache; of a small one `strips`
 //! chooses the very code. `column` is for a single column, `row` for a single row times much,
-//! `epilogue` for what follows. What is checked and chosen before the operands are known is an
-//! `outline`; who multiplies the same shape again and again keeps it: see [`Prepared`].
+//! `staging` for a C whose rows are not contiguous, `epilogue` for what follows. What is checked and
+//! chosen before the operands are known is an `outline`; who multiplies the same shape again and again
+//! keeps it: see [`Prepared`].
 
 mod blocking;
 mod column;
@@ -49,6 +50,8 @@ mod packing;
 mod prepared;
 mod row;
 mod scalar;
+mod scale;
+mod staging;
 mod strips;
 
 use crate::activation::Activation;

@@ -6,7 +6,8 @@
 //!   for each block of k           kc, in the plan: it fixes the order of summation
 //!     for each block of rows      of A, at most MC: they stay in L2; packed if transposed and
 //!                                   their stride aliases
-//!       for each panel of columns nv vectors of B: packed if transposed or if its stride aliases
+//!       for each panel of columns nv vectors of B: packed if transposed, if its stride aliases, or if
+//!                                   many rows of A come back to it
 //!         for each tile of rows   mr rows: the microkernel
 //! ```
 //!
@@ -27,6 +28,7 @@ use super::microkernel::{
 };
 use super::packing::{self, Source};
 use super::row;
+use super::staging::{Buffer, stage};
 use crate::simd::{Kernel, Portable, Simd};
 
 /// Largest block of k.
@@ -497,53 +499,6 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     }
 }
 
-/// C <- epilogue(beta C): the product of a [`Problem`] whose k is zero.
-pub(super) struct Scale<'a>(pub(super) &'a Problem);
-
-impl Kernel for Scale<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `Large` in `outline` alone, where the caller of `Outline::run` vouches.
-        unsafe { scale(s, self.0) }
-    }
-}
-
-/// # Safety
-/// As for [`run`], but nothing is asked of `lhs` and `rhs`, and k is zero.
-#[inline(always)]
-unsafe fn scale<S: Simd>(s: S, problem: &Problem) {
-    let Problem { m, n, bias, out, out_row, out_col, finish, after, .. } = *problem;
-    for i in 0..m {
-        let mut column = 0;
-        while column < n {
-            let cols = MAX_COLS.min(n - column);
-            let mut buffer = [0.0_f32; MAX_COLS];
-            let element = |j| out.wrapping_add(i * out_row + (column + j) * out_col);
-            for (j, x) in buffer.iter_mut().take(cols).enumerate() {
-                // SAFETY: row i < m, column + j < n, in C and in the bias if there is one.
-                unsafe {
-                    if finish.beta != 0.0 {
-                        *x = finish.beta * *element(j);
-                    }
-                    if !bias.is_null() {
-                        *x += *bias.wrapping_add(column + j);
-                    }
-                }
-                *x = if finish.floor > *x { finish.floor } else { *x };
-            }
-            // SAFETY: the buffer holds `cols` values; the saved matrix is valid from here on.
-            unsafe { epilogue::run(s, after.at(i, column), buffer.as_mut_ptr(), 0, 1, cols) };
-            for (j, x) in buffer.iter().take(cols).enumerate() {
-                // SAFETY: as above.
-                unsafe { element(j).write(*x) };
-            }
-            column += cols;
-        }
-    }
-}
-
 /// Vectors in the widest panel.
 #[inline(always)]
 pub(super) fn panel_limit<S: Simd>(split: bool) -> usize {
@@ -562,26 +517,26 @@ pub(super) fn rows_limit<S: Simd>(split: bool, vectors: usize) -> usize {
 }
 
 /// A block of rows by a panel of columns.
-struct Block {
+pub(super) struct Block {
     row: usize,
     rows: usize,
-    column: usize,
-    cols: usize,
-    vectors: usize,
+    pub(super) column: usize,
+    pub(super) cols: usize,
+    pub(super) vectors: usize,
     rows_limit: usize,
     lhs: Source,
     /// Where to pack A.
     pack: Option<*mut f32>,
     /// Whether A is not yet packed there.
     fresh: bool,
-    rhs: *const f32,
+    pub(super) rhs: *const f32,
     rhs_row: usize,
     /// Whether this panel of B, which is not packed, is too far away to wait for.
     is_far_rhs: bool,
     k: usize,
-    finish: Finish,
-    bias: *const f32,
-    after: After,
+    pub(super) finish: Finish,
+    pub(super) bias: *const f32,
+    pub(super) after: After,
 }
 
 /// Computes one block of rows in one panel: two strips, one of the higher tiles, one of the others.
@@ -649,75 +604,5 @@ unsafe fn run_block<S: Simd>(s: S, problem: &Problem, block: &Block, buffer: &mu
             }
         }
         done += mr * count;
-    }
-}
-
-/// Copies the first `len` values of `row` to `out`.
-///
-/// # Safety
-/// `len <= row.len()`, and `out` is valid for writing so many.
-#[inline(always)]
-unsafe fn copy_row<S: Simd>(s: S, row: &[f32], out: *mut f32, len: usize) {
-    for (v, chunk) in row.chunks_exact(S::LANES).enumerate() {
-        let done = v * S::LANES;
-        if done < len {
-            // SAFETY: the chunk has LANES values, and `out` room for len - done more.
-            unsafe {
-                let values = s.load_ptr(chunk.as_ptr());
-                s.store_ptr_first(values, out.wrapping_add(done), (len - done).min(S::LANES));
-            }
-        }
-    }
-}
-
-/// Where [`stage`] keeps a tile: rows of [`MAX_COLS`].
-type Buffer = [f32; MAX_ROWS * MAX_COLS];
-
-/// Computes one tile through a buffer, made for the first, for a C whose rows are not contiguous, or
-/// whose values are read by what follows.
-///
-/// # Safety
-/// As for [`run_block`], for the rows `row..row + mr`.
-#[inline(always)]
-unsafe fn stage<S: Simd>(
-    s: S,
-    problem: &Problem,
-    block: &Block,
-    row: usize,
-    mr: usize,
-    strip: Strip,
-    lhs: *const f32,
-    buffer: &mut Option<Buffer>,
-) {
-    let buffer = buffer.get_or_insert([0.0; MAX_ROWS * MAX_COLS]);
-    let element = |i: usize, j: usize| {
-        problem.out.wrapping_add((row + i) * problem.out_row + (block.column + j) * problem.out_col)
-    };
-    if block.finish.reads() {
-        for (i, buffer) in buffer.chunks_exact_mut(MAX_COLS).take(mr).enumerate() {
-            for (j, x) in buffer.iter_mut().take(block.cols).enumerate() {
-                // SAFETY: an element of C by the caller's word.
-                *x = unsafe { *element(i, j) };
-            }
-        }
-    }
-    let out = buffer.as_mut_ptr();
-    // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
-    unsafe {
-        let strip = Strip { out_row: MAX_COLS, ahead: 0, ..strip };
-        let (vectors, rhs, bias) = (block.vectors, block.rhs, block.bias);
-        microkernel::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
-        epilogue::run(s, block.after.at(row, block.column), out, MAX_COLS, mr, block.cols);
-    }
-    for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {
-        if problem.out_col == 1 {
-            // SAFETY: a row of C by the caller's word, as long as `cols <= MAX_COLS`.
-            unsafe { copy_row(s, buffer, element(i, 0), block.cols) };
-            continue;
-        }
-        for (j, x) in buffer.iter().take(block.cols).enumerate() {
-            // SAFETY: an element of C by the caller's word.
-            unsafe { element(i, j).write(*x) };
-        }
     }
 }

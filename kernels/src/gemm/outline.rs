@@ -4,6 +4,7 @@ use super::blocking::{self, Problem};
 use super::epilogue::{After, Pass};
 use super::microkernel::Finish;
 use super::packing::Strides;
+use super::scale::Scale;
 use super::{EpilogueKind, IN_PLACE_K, Order, Plan, column, scalar};
 use crate::activation::Activation;
 use crate::simd::{Kernel, Routine, Simd};
@@ -266,7 +267,7 @@ impl Kernel for Large {
         // SAFETY: made by `Outline::run` alone, whose caller vouches for the problem.
         unsafe {
             if self.0.k == 0 {
-                s.call(blocking::Scale(&self.0));
+                s.call(Scale(&self.0));
             } else {
                 blocking::run(s, &self.0);
             }
