@@ -3,7 +3,7 @@
 //! A product is cut into blocks of rows or of columns of C, each computed under the [`Plan`] of the whole,
 //! which fixes the order of summation: so the cut does not show in the bits. By rows each thread reads, and
 //! packs, all of B, by columns all of A: it is by columns where B is the larger by so much that it counts
-//! ([`LARGE_RHS`]), and where C has one row or is stored by columns.
+//! (`LARGE_RHS`), and where C has one row or is stored by columns.
 //!
 //! Where k has two blocks and B is larger than C, two threads take a block each instead, and with it its
 //! rows of B: a layer's weights are then read by the thread alone that updates them. Lines of cache that
