@@ -530,7 +530,7 @@ impl<'a> Mlp<'a> {
         let (first, second) = optimizer.split_state(params.len(), state.values);
         let mut rest = Segment { grad, params, first, second };
         let on_biases = match on_weights.on_biases() {
-            // Each thread then updates the rows of weights whose gradient it has computed.
+            // Each thread then updates the rows of weights whose gradient it has computed, if that was by rows.
             None if Update::pieces(executor, grad.len()) > 1 => Some(on_weights),
             on_biases => on_biases,
         };
