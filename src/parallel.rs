@@ -119,21 +119,24 @@ pub fn gemm<E: Executor>(
     if pieces == 2 && piece.crosses(m, n, k) {
         return piece.run_crossed(executor, c, scratch);
     }
-    let of_columns = has_large_rhs(m, n, k) && n >= WIDE * pieces;
-    let piece = Piece { axis: if of_columns { Axis::Columns } else { axis }, ..piece };
+    let axis = if has_large_rhs(m, n, k, pieces) { Axis::Columns } else { axis };
+    let piece = Piece { axis, ..piece };
     piece.run(executor, pieces, c, scratch)
 }
 
 /// Elements of B, times those that it has for each of A, from which on it is B that is read in parts.
-const LARGE_RHS: usize = 1 << 19;
+const LARGE_RHS: u64 = 1 << 19;
 
 /// Rows or columns of a piece that has many.
 const WIDE: usize = 64;
 
-/// Whether a thread rather reads all of A and a part of B than the other way round: the saving is that part,
-/// the price shorter rows of C and A from further away.
-const fn has_large_rhs(m: usize, n: usize, k: usize) -> bool {
-    n.saturating_mul(k).saturating_mul(n) >= m.saturating_mul(LARGE_RHS)
+/// Whether each of the threads rather reads all of A and a part of B than the other way round: what it saves
+/// is the rest of B, the price are shorter rows of C and more of A.
+const fn has_large_rhs(m: usize, n: usize, k: usize, pieces: usize) -> bool {
+    // Such numbers as 32 bits do not hold.
+    let (rows, cols, steps) = (m as u64, n as u64, k as u64);
+    let worth = cols.saturating_mul(steps).saturating_mul(cols);
+    n / WIDE >= pieces && worth >= rows.saturating_mul(LARGE_RHS)
 }
 
 /// Numbers that are as much work as [`Executor::piece`] multiply-adds where each takes a copy, a sum or
@@ -388,4 +391,30 @@ fn values(bias: &[f32], start: usize, count: usize) -> Result<&[f32], Error> {
     let end = start.saturating_add(count);
     let found = bias.len();
     bias.get(start..end).ok_or(Error::Length { what: "bias", expected: end, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_dealt_out_where_b_is_much_the_larger() {
+        for (m, n, k, pieces, of_columns) in [
+            (1024, 2048, 2048, 2, true),
+            (1024, 1024, 1024, 2, true),
+            (32, 2048, 2048, 2, true),
+            (128, 512, 256, 2, true),
+            (512, 512, 512, 2, false),
+            (784, 512, 128, 2, false),
+            (9000, 1700, 1700, 2, true),
+            (9_000_000, 1700, 1700, 2, false),
+            // Too few columns for all.
+            (16, 128, 4000, 2, true),
+            (16, 127, 4000, 2, false),
+            (16, 128, 4000, 3, false),
+            (usize::MAX, usize::MAX, usize::MAX, usize::MAX, false),
+        ] {
+            assert_eq!(has_large_rhs(m, n, k, pieces), of_columns, "{m} {n} {k} {pieces}");
+        }
+    }
 }

@@ -66,6 +66,39 @@ fn the_cut_does_not_show() {
     }
 }
 
+/// What lies between the elements of C, another thread's or nobody's, is not touched.
+#[test]
+fn gaps_in_c_are_left_alone() {
+    // By rows, and by columns.
+    for (m, n, k) in [(257, 131, 300), (40, 701, 300)] {
+        let (a, b) = (values(m * k, 1), values(k * n, 2));
+        let (lhs, rhs) = (view(&a, m, k, false), view(&b, k, n, false));
+        let executor = |threads| Rayon { level: Level::detect(), threads };
+        for (row_stride, col_stride) in [(n + 3, 1), (2 * n + 1, 2), (1, m + 3), (2, 2 * m + 1)] {
+            let len = (m - 1) * row_stride + (n - 1) * col_stride + 1;
+            let mut expected = vec![7.0; len];
+            let mut whole = vec![0.0; m * n];
+            let mut scratch = vec![0.0; parallel::scratch_len(m, n, k, 7)];
+            let mut run = |threads, c: MatMut<'_>| {
+                let epilogue = Epilogue::BiasActivation(&b[..n], Activation::Tanh);
+                parallel::gemm(&executor(threads), 1.0, lhs, rhs, 0.0, c, epilogue, &mut scratch)
+                    .unwrap();
+            };
+            run(1, view_mut(&mut whole, m, n, false));
+            for (i, row) in whole.chunks(n).enumerate() {
+                for (j, x) in row.iter().enumerate() {
+                    expected[i * row_stride + j * col_stride] = *x;
+                }
+            }
+            for threads in [2, 3, 7] {
+                let mut c = vec![7.0; len];
+                run(threads, MatMut::with_strides(&mut c, m, n, row_stride, col_stride).unwrap());
+                assert!(bits(&c) == bits(&expected), "{m} {row_stride} {col_stride} {threads}");
+            }
+        }
+    }
+}
+
 #[test]
 fn long_and_thin_products_are_cut_too() {
     for (m, n, k) in [(1, 9000, 1000), (3, 3000, 1000), (9000, 1, 1000), (2000, 10, 784)] {

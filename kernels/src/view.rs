@@ -7,6 +7,7 @@
 //! makes one from a slice has the slice to himself, no two index pairs of it share an element, and a split
 //! deals the index pairs out.
 
+use core::fmt;
 use core::marker::PhantomData;
 
 use crate::Error;
@@ -288,12 +289,17 @@ fn row_range(
 /// assert_eq!(data, [0.0, 0.0, 2.0, 1.0, 0.0, 0.0]);
 /// # Ok::<(), slimfit_kernels::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct MatMut<'a> {
     /// Element (0, 0), if there is one. Each other one is in bounds of the same slice.
     first: *mut f32,
     layout: Layout,
     slice: PhantomData<&'a mut [f32]>,
+}
+
+impl fmt::Debug for MatMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MatMut").field("layout", &self.layout).finish_non_exhaustive()
+    }
 }
 
 // SAFETY: a matrix is the only way to its elements while it lives, as `&mut [f32]` would be, and lends

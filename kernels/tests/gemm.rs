@@ -122,6 +122,11 @@ fn large_and_aliasing_shapes() {
         // B far from many rows of A: its rows are packed though they do not alias, torn ones for fewer.
         (650, 132, 530, [Layout::Rows, Layout::RowsWithGap(12), Layout::Rows]),
         (261, 150, 450, [Layout::Rows, Layout::Rows, Layout::Rows]),
+        // The same in one block of rows, whose panels take the place of each other.
+        (260, 300, 240, [Layout::Rows, Layout::Rows, Layout::Rows]),
+        (260, 300, 240, [Layout::Rows, Layout::Rows, Layout::Rows]),
+        // And in several blocks of columns.
+        (641, 1040, 130, [Layout::Rows, Layout::Rows, Layout::Rows]),
         // A C that comes from afar.
         (1040, 520, 10, [Layout::Rows, Layout::Columns, Layout::Rows]),
     ]
@@ -145,6 +150,9 @@ fn large_and_aliasing_shapes() {
         Kind::Activation(Activation::Relu),
         Kind::Bias,
         Kind::Derivative(Activation::Tanh),
+        Kind::Activation(Activation::Relu),
+        Kind::InPlace(Activation::Relu),
+        Kind::None,
         Kind::Bias,
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());

@@ -226,10 +226,12 @@ fn aliases(stride: usize) -> bool {
 #[inline(always)]
 fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
-    let is_line = max_vectors(S::REGISTERS) * S::LANES <= LINE;
+    let width = max_vectors(S::REGISTERS) * S::LANES;
+    let is_line = width <= LINE;
     let has_line_alias = is_line && stride > 0 && stride.is_multiple_of(LINE_ALIAS);
-    // A panel of one line that begins within one is two.
-    let is_torn = is_line && !stride.is_multiple_of(LINE);
+    // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not known: the
+    // choice is made before.)
+    let is_torn = is_line && !stride.is_multiple_of(width);
     let many_rows = if is_torn { TORN_PACK_MIN_ROWS } else { FAR_PACK_MIN_ROWS };
     repays_packing(m, k)
         && (aliases(stride)

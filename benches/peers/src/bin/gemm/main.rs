@@ -142,7 +142,7 @@ fn run(args: &[String], threads: usize, rounds: usize) {
     println!("|---|{}", "---:|".repeat(contestants.len() + levels.len() + 2));
 
     let wanted = flag(args, "--shape").unwrap_or_default();
-    for product in Product::table(threads).into_iter().filter(|p| p.to_string().contains(&wanted)) {
+    for product in Product::wanted(&wanted, threads) {
         let mut operands = Operands::new(product, threads);
         let calls: Vec<u32> = contestants
             .iter_mut()

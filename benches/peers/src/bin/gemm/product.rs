@@ -45,6 +45,28 @@ impl Product {
         table
     }
 
+    /// Those of the table that `text` is a part of, or, if there is none, the one that it names in the same
+    /// way.
+    pub fn wanted(text: &str, threads: usize) -> Vec<Self> {
+        let mut found = Self::table(threads);
+        found.retain(|product| product.to_string().contains(text));
+        if found.is_empty() { Self::named(text).into_iter().collect() } else { found }
+    }
+
+    fn named(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let mut size = || words.next()?.parse().ok().filter(|size| *size > 0);
+        let mut product = Self::new(size()?, size()?, size()?);
+        for word in words {
+            match word {
+                "At" => product.lhs_transposed = true,
+                "Bt" => product.rhs_transposed = true,
+                _ => return None,
+            }
+        }
+        Some(product)
+    }
+
     /// Multiplications and additions.
     pub fn flops(&self) -> f64 {
         2.0 * self.m as f64 * self.n as f64 * self.k as f64
