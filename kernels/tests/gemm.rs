@@ -127,6 +127,14 @@ fn large_and_aliasing_shapes() {
         (260, 300, 240, [Layout::Rows, Layout::Rows, Layout::Rows]),
         // And in several blocks of columns.
         (641, 1040, 130, [Layout::Rows, Layout::Rows, Layout::Rows]),
+        // Up to eight columns that whole registers leave over: alone, beside others, packed, beside packed A,
+        // after several blocks of columns, in a C stored by columns.
+        (50, 5, 60, [Layout::Rows, Layout::Rows, Layout::Rows]),
+        (33, 36, 64, [Layout::Rows, Layout::Columns, Layout::Rows]),
+        (300, 133, 300, [Layout::ColumnsWithGap(1024 - 300), Layout::Columns, Layout::Rows]),
+        (140, 1030, 530, [Layout::Rows, Layout::RowsWithGap(2048 - 1030), Layout::Rows]),
+        (70, 24, 600, [Layout::Rows, Layout::Rows, Layout::Columns]),
+        (90, 17, 512, [Layout::Columns, Layout::Rows, Layout::Rows]),
         // A C that comes from afar.
         (1040, 520, 10, [Layout::Rows, Layout::Columns, Layout::Rows]),
     ]
@@ -153,6 +161,12 @@ fn large_and_aliasing_shapes() {
         Kind::Activation(Activation::Relu),
         Kind::InPlace(Activation::Relu),
         Kind::None,
+        Kind::Activation(Activation::Tanh),
+        Kind::Bias,
+        Kind::None,
+        Kind::Activation(Activation::Relu),
+        Kind::Derivative(Activation::Tanh),
+        Kind::InPlace(Activation::Relu),
         Kind::Bias,
     ]) {
         let mut case = Case::new(m, n, k, layouts, kind, r.next());

@@ -85,6 +85,12 @@ const PACK_LHS_K: usize = 256;
 const NARROW_COLS: usize = 12;
 const NARROW_ROWS: usize = 32;
 
+/// Leftover columns get a panel of half registers from so many rows on, which hide the latency of its
+/// multiply-adds, and so many products an element and a column, which make up for another loop.
+const HALF_MIN_ROWS: usize = 8;
+const HALF_MIN_K: usize = 40;
+const HALF_MIN_STEPS: usize = 1 << 10;
+
 /// Accumulators that keep two units of multiply-adds with a latency of four busy, and two to spare.
 pub(super) const ENOUGH: usize = 10;
 
@@ -156,6 +162,43 @@ impl Deal {
     fn part(self, i: usize) -> usize {
         self.small + usize::from(i < self.larger)
     }
+}
+
+/// The columns of C, dealt out to panels.
+#[derive(Clone, Copy)]
+struct Panels {
+    /// Vectors in each of the panels of whole registers.
+    vectors: Deal,
+    /// Number of these panels.
+    full: usize,
+    /// Columns of one more panel, in half a register; 0: there is none.
+    half: usize,
+}
+
+impl Panels {
+    #[inline(always)]
+    fn new<S: Simd>(problem: &Problem) -> Self {
+        let half = half_columns::<S>(problem);
+        let whole = problem.n - half;
+        let (vectors, full) = Deal::new(whole.div_ceil(S::LANES), panel_limit::<S>(problem.split));
+        Self { vectors, full: if whole > 0 { full } else { 0 }, half }
+    }
+
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.full + usize::from(self.half > 0)
+    }
+}
+
+/// Columns left over by whole registers that half a register holds, if it is worth a panel of its own: a
+/// processor may do two halves in the time of a whole. 0 if not.
+#[inline(always)]
+pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
+    let Problem { m, n, k, split, .. } = *problem;
+    let left = n % S::LANES;
+    let is_worth = m >= HALF_MIN_ROWS && k >= HALF_MIN_K && m.saturating_mul(k) >= HALF_MIN_STEPS;
+    let fits = S::Half::LANES < S::LANES && left <= S::Half::LANES;
+    if fits && is_worth && !split { left } else { 0 }
 }
 
 /// A product to compute; all pointers are at the first element. Of C nothing is touched but its elements:
@@ -312,7 +355,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         return;
     }
     let problem = &problem.columns_from(done);
-    let Problem { m, n, split, lhs, rhs, .. } = *problem;
+    let Problem { m, n, lhs, rhs, .. } = *problem;
     if is_narrow(problem) {
         // C^T = B^T A^T.
         let turned = Problem {
@@ -324,13 +367,13 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
             out_col: problem.out_row,
             ..*problem
         };
-        let panels = Deal::new(m.div_ceil(S::LANES), panel_limit::<S>(split));
+        let panels = Panels::new::<S>(&turned);
         s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
         return;
     }
     let pack_lhs = packs_lhs(problem);
     let pack_rhs = n > 1 && (rhs.col != 1 || packs_rows::<S>(problem));
-    let panels = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
+    let panels = Panels::new::<S>(problem);
     s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
 }
 
@@ -342,7 +385,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
 #[inline(always)]
 pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     let problem = gated(problem);
-    let Problem { m, n, k, split, lhs, mut rhs, bias, out, out_row, finish, after, .. } = problem;
+    let Problem { n, k, mut rhs, .. } = problem;
     if rhs.col != 1 {
         let packed = aligned(problem.scratch);
         let width = n.next_multiple_of(S::LANES);
@@ -350,43 +393,57 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         unsafe { packing::pack_rhs(s, rhs, k, n, width, packed) };
         rhs = Source { ptr: packed, row: width, col: 1 };
     }
-    let (panels, panel_count) = Deal::new(n.div_ceil(S::LANES), panel_limit::<S>(split));
+    let problem = Problem { rhs, ..problem };
+    let panels = Panels::new::<S>(&problem);
     let mut column = 0;
-    for panel in 0..panel_count {
-        let vectors = panels.part(panel);
+    for panel in 0..panels.full {
+        let vectors = panels.vectors.part(panel);
         let cols = (vectors * S::LANES).min(n - column);
-        let (tiles, tile_count) = Deal::new(m, rows_limit::<S>(split, vectors));
-        let mut strip = Strip {
-            tiles: tiles.larger,
-            panels: 1,
-            k,
-            lhs_row: lhs.row,
-            lhs_col: lhs.col,
-            lhs_tile: (tiles.small + 1).wrapping_mul(lhs.row),
-            rhs_row: rhs.row,
-            out_row,
-            last: cols - (vectors - 1) * S::LANES,
-            finish,
-            ahead: 0,
-            fetch_rhs: false,
-        };
-        let (rhs, out) = (rhs.ptr.wrapping_add(column), out.wrapping_add(column));
-        let bias = bias.wrapping_add(column);
-        let run = |rows: usize, strip: &Strip, done: usize| {
-            let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
-            // SAFETY: all rows and the columns of the panel lie in the matrices.
-            unsafe { microkernel::run_strip(s, rows, vectors, split, strip, lhs, rhs, out, bias) };
-        };
-        if tiles.larger > 0 {
-            run(tiles.small + 1, &strip, 0);
-        }
-        strip.tiles = tile_count - tiles.larger;
-        strip.lhs_tile = tiles.small.wrapping_mul(lhs.row);
-        run(tiles.small, &strip, tiles.larger * (tiles.small + 1));
-        // SAFETY: m rows and the columns of the panel lie in C and in the saved matrix.
-        unsafe { epilogue::run(s, after.at(0, column), out, out_row, m, cols) };
+        // SAFETY: the columns of the panel lie in the matrices.
+        unsafe { direct_panel(s, &problem.columns_from(column), vectors, cols) };
         column += cols;
     }
+    if S::Half::LANES < S::LANES && panels.half > 0 {
+        // SAFETY: as above.
+        unsafe { direct_panel(s.half(), &problem.columns_from(column), 1, panels.half) };
+    }
+}
+
+/// The first `cols` columns of a product for [`run_direct`], in `vectors` registers.
+///
+/// # Safety
+/// As for [`run_direct`]; B has contiguous rows.
+#[inline(always)]
+unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: usize) {
+    let Problem { m, k, split, lhs, rhs, bias, out, out_row, finish, after, .. } = *problem;
+    let (tiles, tile_count) = Deal::new(m, rows_limit::<S>(split, vectors));
+    let mut strip = Strip {
+        tiles: tiles.larger,
+        panels: 1,
+        k,
+        lhs_row: lhs.row,
+        lhs_col: lhs.col,
+        lhs_tile: (tiles.small + 1).wrapping_mul(lhs.row),
+        rhs_row: rhs.row,
+        out_row,
+        last: cols - (vectors - 1) * S::LANES,
+        finish,
+        ahead: 0,
+        fetch_rhs: false,
+    };
+    let run = |rows: usize, strip: &Strip, done: usize| {
+        let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
+        // SAFETY: all rows and the columns of the panel lie in the matrices.
+        unsafe { microkernel::run_strip(s, rows, vectors, split, strip, lhs, rhs.ptr, out, bias) };
+    };
+    if tiles.larger > 0 {
+        run(tiles.small + 1, &strip, 0);
+    }
+    strip.tiles = tile_count - tiles.larger;
+    strip.lhs_tile = tiles.small.wrapping_mul(lhs.row);
+    run(tiles.small, &strip, tiles.larger * (tiles.small + 1));
+    // SAFETY: m rows and the columns of the panel lie in C and in the saved matrix.
+    unsafe { epilogue::run(s, after, out, out_row, m, cols) };
 }
 
 /// The first place in the scratch at a cache line, where packed panels start: fewer than [`LINE`] f32
@@ -399,7 +456,7 @@ pub(super) fn aligned(scratch: *mut f32) -> *mut f32 {
 /// The loops of a product that needs more than one block, packing or staging.
 struct Blocked<'a> {
     problem: &'a Problem,
-    panels: (Deal, usize),
+    panels: Panels,
     pack_lhs: bool,
     pack_rhs: bool,
 }
@@ -418,8 +475,8 @@ impl Kernel for Blocked<'_> {
 /// As for [`run`].
 #[inline(always)]
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
-    let Blocked { problem, panels: (panels, panel_count), pack_lhs, pack_rhs } = *blocked;
-    let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
+    let Blocked { problem, panels, pack_lhs, pack_rhs } = *blocked;
+    let Problem { m, n, k, kc, split, lhs, scratch, .. } = *problem;
     let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { rows_of_block(k) };
     let (blocks, block_count) = Deal::new(m, mc);
     let ways = if lhs.col == 1 && aliases(lhs.row) { WAYS } else { MAX_ROWS };
@@ -427,7 +484,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
     let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
-    let (column_blocks, column_block_count) = Deal::new(panel_count, block_panels);
+    let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
     let mut first_panel = 0;
@@ -443,53 +500,43 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
             for block in 0..block_count {
                 let block_m = blocks.part(block);
                 let mut column = first_column;
+                let part = Part {
+                    row,
+                    rows: block_m,
+                    p,
+                    k: block_k,
+                    is_first: block == 0,
+                    // Packed A has the tiles of the first, widest panel.
+                    rows_limit: pack_lhs
+                        .then(|| rows_limit::<S>(split, panels.vectors.part(first_panel))),
+                    ways,
+                    lhs: lhs.at(row, p),
+                    pack: pack_lhs.then_some(packed_lhs),
+                    is_far_rhs,
+                    finish: problem.block_finish(p, last_k),
+                    after: if last_k { problem.after } else { After::NONE },
+                };
                 for panel in first_panel..end_panel {
-                    let vectors = panels.part(panel);
-                    let cols = (vectors * S::LANES).min(n - column);
-                    let (rhs, rhs_row) = if pack_rhs {
-                        let width = vectors * S::LANES;
-                        let place =
-                            if block_count > 1 { (column - first_column) * block_k } else { 0 };
-                        let packed = scratch.wrapping_add(place);
-                        if block == 0 {
-                            // SAFETY: rows p.. and columns column.. of B exist. There is room for
-                            // the panels of NC columns before and at this one, or of one panel if
-                            // there is one block of rows, block_k at most KC and k.
-                            unsafe {
-                                let rhs = rhs.at(p, column);
-                                packing::pack_rhs(s, rhs, block_k, cols, width, packed);
-                            }
-                        }
-                        (packed.cast_const(), width)
-                    } else {
-                        (rhs.at(p, column).ptr, rhs.row)
-                    };
-                    let block = Block {
-                        row,
-                        rows: block_m,
-                        column,
-                        cols,
-                        vectors,
-                        // Packed A has the tiles of the first, widest panel.
-                        rows_limit: if pack_lhs {
-                            rows_limit::<S>(split, panels.part(first_panel))
+                    // Packed B has room for the panels of NC columns, or for one panel if there is one
+                    // block of rows.
+                    let place = if block_count > 1 { (column - first_column) * block_k } else { 0 };
+                    let packed = pack_rhs.then(|| scratch.wrapping_add(place));
+                    let fresh = panel == first_panel;
+                    // SAFETY: the part lies in the matrices, and so do the columns of the panel. For B
+                    // there is room in the scratch: see above; block_k is at most KC and k.
+                    unsafe {
+                        if S::Half::LANES < S::LANES && panel == panels.full {
+                            let cols = Columns { start: column, count: panels.half, vectors: 1 };
+                            run_panel(s.half(), problem, &part, cols, packed, fresh, &mut buffer);
+                            column += panels.half;
                         } else {
-                            rows_limit::<S>(split, vectors).min(ways)
-                        },
-                        lhs: lhs.at(row, p),
-                        pack: pack_lhs.then_some(packed_lhs),
-                        fresh: panel == first_panel,
-                        rhs,
-                        rhs_row,
-                        is_far_rhs,
-                        k: block_k,
-                        finish: problem.block_finish(p, last_k),
-                        bias: problem.bias.wrapping_add(column),
-                        after: if last_k { problem.after } else { After::NONE },
-                    };
-                    // SAFETY: the block lies in the matrices; see above for B.
-                    unsafe { run_block(s, problem, &block, &mut buffer) };
-                    column += cols;
+                            let vectors = panels.vectors.part(panel);
+                            let count = (vectors * S::LANES).min(n - column);
+                            let cols = Columns { start: column, count, vectors };
+                            run_panel(s, problem, &part, cols, packed, fresh, &mut buffer);
+                            column += count;
+                        }
+                    }
                 }
                 end_column = column;
                 row += block_m;
@@ -499,6 +546,86 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
         first_panel = end_panel;
         first_column = end_column;
     }
+}
+
+/// A block of rows and of k.
+struct Part {
+    row: usize,
+    rows: usize,
+    p: usize,
+    k: usize,
+    /// Whether it is the first block of rows.
+    is_first: bool,
+    /// Rows of the highest tile, if A is packed in such.
+    rows_limit: Option<usize>,
+    /// The same where A is read as it lies.
+    ways: usize,
+    lhs: Source,
+    /// Where to pack A.
+    pack: Option<*mut f32>,
+    /// Whether B, which is not packed, is too far away to wait for.
+    is_far_rhs: bool,
+    finish: Finish,
+    after: After,
+}
+
+/// The columns of a panel.
+#[derive(Clone, Copy)]
+struct Columns {
+    start: usize,
+    count: usize,
+    /// Registers that hold them.
+    vectors: usize,
+}
+
+/// Computes a part in one panel. B is read at `packed`, if that is a place; the first block of rows packs
+/// it. `fresh` says that A is not packed yet.
+///
+/// # Safety
+/// As for [`run`], for the part and the columns; `packed` has room for B in them.
+#[inline(always)]
+unsafe fn run_panel<S: Simd>(
+    s: S,
+    problem: &Problem,
+    part: &Part,
+    columns: Columns,
+    packed: Option<*mut f32>,
+    fresh: bool,
+    buffer: &mut Option<Buffer>,
+) {
+    let Columns { start, count, vectors } = columns;
+    let rhs = problem.rhs.at(part.p, start);
+    let (rhs, rhs_row) = if let Some(packed) = packed {
+        let width = vectors * S::LANES;
+        if part.is_first {
+            // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
+            unsafe { packing::pack_rhs(s, rhs, part.k, count, width, packed) };
+        }
+        (packed.cast_const(), width)
+    } else {
+        (rhs.ptr, rhs.row)
+    };
+    let rows_limit = rows_limit::<S>(problem.split, vectors).min(part.ways);
+    let block = Block {
+        row: part.row,
+        rows: part.rows,
+        column: start,
+        cols: count,
+        vectors,
+        rows_limit: part.rows_limit.unwrap_or(rows_limit),
+        lhs: part.lhs,
+        pack: part.pack,
+        fresh,
+        rhs,
+        rhs_row,
+        is_far_rhs: part.is_far_rhs,
+        k: part.k,
+        finish: part.finish,
+        bias: problem.bias.wrapping_add(start),
+        after: part.after,
+    };
+    // SAFETY: the block lies in the matrices; see above for B.
+    unsafe { run_block(s, problem, &block, buffer) };
 }
 
 /// Vectors in the widest panel.

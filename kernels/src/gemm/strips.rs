@@ -6,7 +6,8 @@
 
 use super::Order;
 use super::blocking::{
-    Deal, ENOUGH, Problem, SHORT_K, aligned, gated, is_direct, panel_limit, rows_limit,
+    Deal, ENOUGH, Problem, SHORT_K, aligned, gated, half_columns, is_direct, panel_limit,
+    rows_limit,
 };
 use super::epilogue::Pass;
 use super::microkernel::{Strip, StripFn, half_strip_fn, short_strip_fn, strip_fn};
@@ -127,6 +128,9 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let problem = gated(*problem);
     let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
     let half = S::Half::LANES < S::LANES && n == S::Half::LANES && !split;
+    if !half && half_columns::<S>(&problem) > 0 {
+        return None;
+    }
     let lanes = if half { n } else { S::LANES };
     let (panels, panel_count) = Deal::new(n.div_ceil(lanes), panel_limit::<S>(split));
     let last = n % lanes;
