@@ -404,8 +404,21 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         column += cols;
     }
     if S::Half::LANES < S::LANES && panels.half > 0 {
-        // SAFETY: as above.
-        unsafe { direct_panel(s.half(), &problem.columns_from(column), 1, panels.half) };
+        s.half().call(HalfPanel(problem.columns_from(column)));
+    }
+}
+
+/// The panel of half registers of [`run_direct`]: a function of its own, as the small products that have none
+/// would else pay for it.
+struct HalfPanel(Problem);
+
+impl Kernel for HalfPanel {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: made by `run_direct` alone, whose caller vouches for the problem.
+        unsafe { direct_panel(s, &self.0, 1, self.0.n) }
     }
 }
 
