@@ -18,6 +18,8 @@
 //! A tall C of few columns would leave lanes empty. Where A is transposed its columns fill them:
 //! such a C is computed as its transpose, each element by the same chain.
 //!
+//! Up to half a register of leftover columns is a last panel of half registers.
+//!
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
 
@@ -80,6 +82,9 @@ const FAR_PACK_MIN_RHS: usize = 1 << 16;
 const PACK_LHS_COLS: usize = 1024;
 const PACK_LHS_K: usize = 256;
 
+// The first panel is one of several of whole registers wherever A is packed.
+const _: () = assert!(PACK_MIN_COLS > MAX_COLS);
+
 /// C of at most so many columns and at least so many rows is computed as its transpose where the
 /// columns of A are contiguous.
 const NARROW_COLS: usize = 12;
@@ -89,7 +94,7 @@ const NARROW_ROWS: usize = 32;
 /// multiply-adds, and so many products an element and a column, which make up for another loop.
 const HALF_MIN_ROWS: usize = 8;
 const HALF_MIN_K: usize = 40;
-const HALF_MIN_STEPS: usize = 1 << 10;
+const HALF_MIN_PRODUCTS: usize = 1 << 10;
 
 /// Accumulators that keep two units of multiply-adds with a latency of four busy, and two to spare.
 pub(super) const ENOUGH: usize = 10;
@@ -167,7 +172,7 @@ impl Deal {
 /// The columns of C, dealt out to panels.
 #[derive(Clone, Copy)]
 struct Panels {
-    /// Vectors in each of the panels of whole registers.
+    /// Vectors in each of the panels of whole registers; the last may be partly filled if `half` is 0.
     vectors: Deal,
     /// Number of these panels.
     full: usize,
@@ -179,9 +184,9 @@ impl Panels {
     #[inline(always)]
     fn new<S: Simd>(problem: &Problem) -> Self {
         let half = half_columns::<S>(problem);
-        let whole = problem.n - half;
-        let (vectors, full) = Deal::new(whole.div_ceil(S::LANES), panel_limit::<S>(problem.split));
-        Self { vectors, full: if whole > 0 { full } else { 0 }, half }
+        let rest = problem.n - half;
+        let (vectors, full) = Deal::new(rest.div_ceil(S::LANES), panel_limit::<S>(problem.split));
+        Self { vectors, full: if rest > 0 { full } else { 0 }, half }
     }
 
     #[inline(always)]
@@ -196,7 +201,8 @@ impl Panels {
 pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
     let Problem { m, n, k, split, .. } = *problem;
     let left = n % S::LANES;
-    let is_worth = m >= HALF_MIN_ROWS && k >= HALF_MIN_K && m.saturating_mul(k) >= HALF_MIN_STEPS;
+    let is_worth =
+        m >= HALF_MIN_ROWS && k >= HALF_MIN_K && m.saturating_mul(k) >= HALF_MIN_PRODUCTS;
     let fits = S::Half::LANES < S::LANES && left <= S::Half::LANES;
     if fits && is_worth && !split { left } else { 0 }
 }
@@ -218,7 +224,7 @@ pub(super) struct Problem {
     pub(super) out_row: usize,
     pub(super) out_col: usize,
     pub(super) finish: Finish,
-    /// One value a column, or null; of a part of the columns anything, where `finish` adds no bias.
+    /// One value a column, or null.
     pub(super) bias: *const f32,
     /// What follows on finished elements.
     pub(super) after: After,
@@ -399,7 +405,8 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     for panel in 0..panels.full {
         let vectors = panels.vectors.part(panel);
         let cols = (vectors * S::LANES).min(n - column);
-        // SAFETY: the columns of the panel lie in the matrices.
+        // SAFETY: the columns of the panel lie in the matrices; `is_direct` holds for all, and what is done
+        // in place is a gate by now.
         unsafe { direct_panel(s, &problem.columns_from(column), vectors, cols) };
         column += cols;
     }
@@ -417,7 +424,7 @@ impl Kernel for HalfPanel {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: made by `run_direct` alone, whose caller vouches for the problem.
+        // SAFETY: made by `run_direct` alone, of its last columns: see there.
         unsafe { direct_panel(s, &self.0, 1, self.0.n) }
     }
 }
@@ -425,7 +432,8 @@ impl Kernel for HalfPanel {
 /// The first `cols` columns of a product for [`run_direct`], in `vectors` registers.
 ///
 /// # Safety
-/// As for [`run_direct`]; B has contiguous rows.
+/// As for [`run`], with k at most kc, contiguous rows of B and of C, and not in place. The columns fill the
+/// registers, but for the last, which may be partly filled; they are no more than [`panel_limit`].
 #[inline(always)]
 unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: usize) {
     let Problem { m, k, split, lhs, rhs, bias, out, out_row, finish, after, .. } = *problem;
@@ -513,22 +521,25 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
             for block in 0..block_count {
                 let block_m = blocks.part(block);
                 let mut column = first_column;
-                let part = Part {
-                    row,
-                    rows: block_m,
-                    p,
-                    k: block_k,
-                    is_first: block == 0,
-                    // Packed A has the tiles of the first, widest panel.
-                    rows_limit: pack_lhs
-                        .then(|| rows_limit::<S>(split, panels.vectors.part(first_panel))),
-                    ways,
-                    lhs: lhs.at(row, p),
-                    pack: pack_lhs.then_some(packed_lhs),
-                    is_far_rhs,
-                    finish: problem.block_finish(p, last_k),
-                    after: if last_k { problem.after } else { After::NONE },
-                };
+                let part =
+                    Part {
+                        row,
+                        rows: block_m,
+                        p,
+                        k: block_k,
+                        is_first: block == 0,
+                        // Packed A has the tiles of the first, widest panel, low enough for half registers too.
+                        rows_limit: pack_lhs.then(|| {
+                            rows_limit::<S>(split, panels.vectors.part(first_panel))
+                                .min(rows_limit::<S::Half>(split, 1))
+                        }),
+                        ways,
+                        lhs: lhs.at(row, p),
+                        pack: pack_lhs.then_some(packed_lhs),
+                        is_far_rhs,
+                        finish: problem.block_finish(p, last_k),
+                        after: if last_k { problem.after } else { After::NONE },
+                    };
                 for panel in first_panel..end_panel {
                     // Packed B has room for the panels of NC columns, or for one panel if there is one
                     // block of rows.
@@ -571,7 +582,7 @@ struct Part {
     is_first: bool,
     /// Rows of the highest tile, if A is packed in such.
     rows_limit: Option<usize>,
-    /// The same where A is read as it lies.
+    /// Where A is read as it lies, rows that a tile must not exceed, whatever the registers hold.
     ways: usize,
     lhs: Source,
     /// Where to pack A.
@@ -595,7 +606,9 @@ struct Columns {
 /// it. `fresh` says that A is not packed yet.
 ///
 /// # Safety
-/// As for [`run`], for the part and the columns; `packed` has room for B in them.
+/// As for [`run`], for the part and the columns; `packed` has room for B in them, and unless it is the first
+/// block of rows, B was packed there before. Packed A, if not `fresh`, lies in tiles of the height that
+/// `rows_limit` deals out, of which the token has some in so many registers.
 #[inline(always)]
 unsafe fn run_panel<S: Simd>(
     s: S,

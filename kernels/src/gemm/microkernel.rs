@@ -233,7 +233,7 @@ impl<
                 tile = tile.wrapping_add(MR * strip.out_row);
             }
             panels -= 1;
-            // A single vector where there could be more is all of C's width.
+            // A strip of single vectors where there could be more has one column of tiles.
             if TAIL || NV == 1 && max_vectors(S::REGISTERS) > 1 || panels == 0 {
                 break;
             }
@@ -401,6 +401,8 @@ pub(super) unsafe fn run_strip<S: Simd>(
     if let Some(function) = strip_fn(s, rows, vectors, split, strip.last < S::LANES) {
         // SAFETY: by the caller's word; the token proves the instructions of the function.
         unsafe { function(strip, lhs, rhs, out, bias, core::ptr::null_mut()) };
+    } else {
+        debug_assert!(false, "no tile of {rows} rows and {vectors} vectors");
     }
 }
 
