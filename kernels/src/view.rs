@@ -414,14 +414,7 @@ impl<'a> MatMut<'a> {
     /// # Errors
     /// [`Error::Length`] if `row` is past the end.
     pub fn split_at_row(self, row: usize) -> Result<(Self, Self), Error> {
-        let Layout { rows, row_stride, .. } = self.layout;
-        if row > rows {
-            return Err(Error::Length { what: "row to split at", expected: rows, found: row });
-        }
-        let part = |first, rows| Self { first, layout: Layout { rows, ..self.layout }, ..self };
-        // One that is empty points anywhere, and its offset may overflow.
-        let below = self.first.wrapping_add(row.wrapping_mul(row_stride));
-        Ok((part(self.first, row), part(below, rows - row)))
+        self.split(row, "row to split at")
     }
 
     /// Columns before `col`, and the rest, as two matrices: to be written by two threads, even if the
@@ -430,13 +423,20 @@ impl<'a> MatMut<'a> {
     /// # Errors
     /// [`Error::Length`] if `col` is past the end.
     pub fn split_at_col(self, col: usize) -> Result<(Self, Self), Error> {
-        let Layout { cols, col_stride, .. } = self.layout;
-        if col > cols {
-            return Err(Error::Length { what: "column to split at", expected: cols, found: col });
+        let (left, right) = self.t().split(col, "column to split at")?;
+        Ok((left.t(), right.t()))
+    }
+
+    /// Rows before `at`, which an error calls `what`, and the rest.
+    fn split(self, at: usize, what: &'static str) -> Result<(Self, Self), Error> {
+        let Layout { rows, row_stride, .. } = self.layout;
+        if at > rows {
+            return Err(Error::Length { what, expected: rows, found: at });
         }
-        let part = |first, cols| Self { first, layout: Layout { cols, ..self.layout }, ..self };
-        let right = self.first.wrapping_add(col.wrapping_mul(col_stride));
-        Ok((part(self.first, col), part(right, cols - col)))
+        let part = |first, rows| Self { first, layout: Layout { rows, ..self.layout }, ..self };
+        // One that is empty points anywhere, and its offset may overflow.
+        let rest = self.first.wrapping_add(at.wrapping_mul(row_stride));
+        Ok((part(self.first, at), part(rest, rows - at)))
     }
 }
 
