@@ -690,6 +690,7 @@ pub(super) struct Block {
     is_far_rhs: bool,
     k: usize,
     pub(super) finish: Finish,
+    /// The bias of the first column; anything where `finish` adds none.
     pub(super) bias: *const f32,
     pub(super) after: After,
 }
