@@ -2,12 +2,14 @@
 //! for the machine and vectors of its full width, and PyTorch's fused Adam. Milliseconds an update.
 //!
 //! `cargo run --release --bin adam -- [--threads N] [--python PATH]`. Contestants take turns of some
-//! updates each, on buffers of their own with the same numbers; PyTorch is a process of its own.
+//! updates each, on buffers of their own with the same numbers; PyTorch is a process of its own. Before
+//! each turn is a pause: OpenMP's threads spin for milliseconds after the last, and would take part of the
+//! next contestant's.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slimfit::Level;
 use slimfit::kernels::optim::{self, AdamStep, Penalty};
@@ -19,6 +21,8 @@ const LEN: usize = 10_000_000;
 /// Updates before the parameters are compared, and in each turn.
 const UPDATES: u32 = 5;
 const ROUNDS: usize = 25;
+/// The pause before a turn.
+const SETTLE: Duration = Duration::from_millis(50);
 /// f32 of a cache line.
 const LINE: usize = 16;
 
@@ -116,6 +120,7 @@ fn main() -> Outcome<()> {
     let mut torch = python.map(|python| Torch::start(&python, threads)).transpose()?;
     let mut run_loop = || (0..UPDATES).for_each(|_| loop_once());
     let time = |run: &mut dyn FnMut()| {
+        std::thread::sleep(SETTLE);
         let start = Instant::now();
         run();
         start.elapsed().as_secs_f64() / f64::from(UPDATES)
@@ -221,6 +226,7 @@ impl Torch {
 
     /// Seconds an update.
     fn turn(&mut self) -> Outcome<f64> {
+        std::thread::sleep(SETTLE);
         writeln!(self.input, "turn")?;
         self.answer()
     }
