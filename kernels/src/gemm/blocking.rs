@@ -391,9 +391,14 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
 #[inline(always)]
 pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     let problem = gated(problem);
-    let Problem { n, k, mut rhs, .. } = problem;
+    let Problem { n, k, lhs, mut rhs, out, bias, scratch, .. } = problem;
+    if let Some((function, plan)) = row::small(s, &problem) {
+        // SAFETY: the product is the one row that the plan was made of.
+        unsafe { function(&plan, lhs.ptr, rhs.ptr, out, bias, scratch) };
+        return;
+    }
     if rhs.col != 1 {
-        let packed = aligned(problem.scratch);
+        let packed = aligned(scratch);
         let width = n.next_multiple_of(S::LANES);
         // SAFETY: B has k x n elements, and the scratch room for k rows of n <= MAX_COLS rounded up.
         unsafe { packing::pack_rhs(s, rhs, k, n, width, packed) };

@@ -26,7 +26,7 @@ const ONE: usize = 1;
 const UNROLL: usize = 4;
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
-const PREFETCH_K: usize = 128;
+pub(super) const PREFETCH_K: usize = 128;
 /// Steps of k before the end at which it is asked for: any earlier, and the rows of B that stream by
 /// would push it out of the cache again.
 const PREFETCH_LEFT: usize = 64;
@@ -178,9 +178,9 @@ struct Tiles<
 
 /// All of [`Store`], and k of any length.
 pub(super) const ANY: usize = usize::MAX;
-const PLAIN: usize = Store::Plain as usize;
+pub(super) const PLAIN: usize = Store::Plain as usize;
 const GATE: usize = Store::Gate as usize;
-const LAYER: usize = Store::Layer as usize;
+pub(super) const LAYER: usize = Store::Layer as usize;
 
 /// How A lies in memory: along k, across it, or with any strides.
 const ALONG: u8 = 0;
@@ -327,14 +327,14 @@ pub(super) fn short_strip_fn<S: Simd>(
         };
     }
     Some(if split {
-        pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
+        pick!(SPLIT, max_split_rows: 2 x [1])
     } else {
         pick!(ONE, max_rows: 1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10])
     })
 }
 
 /// A [`Routine`] on registers of half the width, with all instructions of the token.
-struct Halved<R>(core::marker::PhantomData<R>);
+pub(super) struct Halved<R>(core::marker::PhantomData<R>);
 
 impl<R: Routine> Routine for Halved<R> {
     type Plan = R::Plan;
@@ -427,7 +427,7 @@ pub(super) fn prefetch_row<S: Simd, const NV: usize>(s: S, row: *const f32) {
 /// # Safety
 /// Those lanes are valid for reading.
 #[inline(always)]
-unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
+pub(super) unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
     s: S,
     ptr: *const f32,
     last: usize,

@@ -3,6 +3,7 @@
 use super::column::Column;
 use super::microkernel::{Strip, StripFn};
 use super::outline::Outline;
+use super::row::SmallPlan;
 use super::strips::{self, PackedStrips, Small, Strips, TwoStrips};
 use super::{EpilogueKind, Plan};
 use crate::simd::{Pointer, Simd};
@@ -56,6 +57,8 @@ const LONGEST: usize = isize::MAX.cast_unsigned();
 enum Code {
     /// One strip is all.
     Strip(StripFn, Strip),
+    /// One row.
+    Row(Pointer<SmallPlan>, SmallPlan),
     /// Two strips.
     Strips(TwoStrips),
     /// Strips of a B that is packed first.
@@ -144,6 +147,7 @@ impl Prepared {
         unsafe {
             match self.code {
                 Code::Strip(function, ref strip) => function(strip, lhs, rhs, c, operand, scratch),
+                Code::Row(function, ref plan) => function(plan, lhs, rhs, c, operand, scratch),
                 Code::Strips(ref strips) => strips.run(lhs, rhs, c, operand, scratch),
                 Code::Packed(function, ref strips) => {
                     function(strips, lhs, rhs, c, operand, scratch);
@@ -180,6 +184,7 @@ fn code<S: Simd>(s: S, outline: &Outline) -> Code {
         return Code::Product(s.pointer::<Outline>());
     }
     match strips::small(s, &problem, outline.order()) {
+        Some(Small::Row(function, plan)) => Code::Row(function, plan),
         Some(Small::Direct(Strips::One(function, strip))) => Code::Strip(function, strip),
         Some(Small::Direct(Strips::Two(strips))) => Code::Strips(strips),
         Some(Small::Packed(strips)) => Code::Packed(s.pointer::<PackedStrips>(), strips),

@@ -1,14 +1,20 @@
-//! One row times a large B: little is computed with each value of B, and what counts is how it is read.
+//! One row times B: little is computed with each value of B, and what counts is how it is read.
 //!
 //! A tile holds the four chains of an element side by side, and so reads narrow pieces of every row of
-//! B. Here the chains are summed one after another, each over the rows of B that are its own, in
-//! panels of columns as wide as half the registers: long runs, which the machine foresees.
+//! B. From afar that is slow. Of a large B the chains are summed one after another, each over the rows of
+//! B that are its own, in panels of columns as wide as half the registers: long runs, which the machine
+//! foresees ([`Row`]).
+//!
+//! A small B lies in the first cache, and its product takes no longer than a few dozen loads. There the
+//! chains stay side by side, and it is the instructions around them that count ([`SmallRow`]).
 
 use super::blocking::Problem;
-use super::epilogue;
-use super::microkernel::{ANY, SPLIT, prefetch_row, write};
+use super::epilogue::{self, Pass};
+use super::microkernel::{
+    ANY, Finish, Halved, LAYER, PLAIN, PREFETCH_K, SPLIT, Store, load_row, prefetch_row, write,
+};
 use super::packing::Source;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Pointer, Routine, Simd};
 
 /// From these on it pays: B then does not lie in the first cache.
 const MIN_K: usize = 128;
@@ -117,4 +123,187 @@ fn add<S: Simd, const NV: usize>(s: S, x: &[S::F32; NV], y: &[S::F32; NV]) -> [S
         *sum = s.add(*sum, *y);
     }
     sums
+}
+
+/// A [`SmallRow`] but for where its operands lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SmallPlan {
+    n: usize,
+    k: usize,
+    /// Row p of B is at `p * rhs_row`.
+    rhs_row: usize,
+    finish: Finish,
+}
+
+/// Vectors side by side, of four chains each, for a register file of this size.
+const fn small_width(registers: usize) -> usize {
+    match registers {
+        32.. => 4,
+        16.. => 3,
+        _ => 1,
+    }
+}
+
+/// The same for halves of registers, of which there are no fewer.
+const HALF_WIDTH: usize = 4;
+
+/// What computes a product of one row, if it is a small one, its A and B have contiguous rows, and there is
+/// nothing to do but what the microkernel's stores do most.
+#[inline(always)]
+pub(super) fn small<S: Simd>(s: S, problem: &Problem) -> Option<(Pointer<SmallPlan>, SmallPlan)> {
+    let Problem { m, n, k, split, lhs, rhs, finish, after, .. } = *problem;
+    let fits = split && m == 1 && k < PREFETCH_K && lhs.col == 1 && rhs.col == 1;
+    if !fits || after.pass != Pass::None {
+        return None;
+    }
+    // More loads of half a register than of a whole fit into a cycle.
+    let halves = S::Half::LANES < S::LANES && n <= HALF_WIDTH * S::Half::LANES;
+    let lanes = if halves { S::Half::LANES } else { S::LANES };
+    // Vectors of a single panel of full ones.
+    let panel = if n.is_multiple_of(lanes) { n / lanes } else { 0 };
+    macro_rules! pick {
+        ($store:ident) => {
+            match const { small_width(S::REGISTERS) } {
+                4 if halves => pick!($store 4, Halved: 1 2 3 4),
+                4 => pick!($store 4, Whole: 1 2 3 4),
+                3 => pick!($store 3, Whole: 1 2 3),
+                _ => pick!($store 1, Whole: 1),
+            }
+        };
+        ($store:ident $width:literal, $of:ident: $($nv:literal)*) => {
+            match panel {
+                $($nv => s.pointer::<$of<SmallPanel<$nv, $store>>>(),)*
+                _ => s.pointer::<$of<SmallRow<$width, $store>>>(),
+            }
+        };
+    }
+    let function = match finish.store {
+        Store::Plain => pick!(PLAIN),
+        Store::Layer => pick!(LAYER),
+        _ => return None,
+    };
+    Some((function, SmallPlan { n, k, rhs_row: rhs.row, finish }))
+}
+
+/// The other way than [`Halved`].
+type Whole<R> = R;
+
+/// A row of C that is one panel of `NV` full vectors.
+struct SmallPanel<const NV: usize, const STORE: usize>;
+
+impl<const NV: usize, const STORE: usize> Routine for SmallPanel<NV, STORE> {
+    type Plan = SmallPlan;
+
+    /// As for [`SmallRow`].
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &SmallPlan,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        bias: *const f32,
+        _: *mut f32,
+    ) {
+        // SAFETY: by the caller's word.
+        unsafe { small_panel::<S, NV, false, STORE>(s, plan, lhs, rhs, out, bias, S::LANES) }
+    }
+}
+
+/// One row of C from a small B, `WIDTH` vectors at a time; `STORE` is what there is to do for its
+/// [`Finish`].
+struct SmallRow<const WIDTH: usize, const STORE: usize>;
+
+impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> {
+    type Plan = SmallPlan;
+
+    /// Operands are A, B, C, and the bias if `STORE` adds it.
+    ///
+    /// # Safety
+    /// k elements of A, k rows of n of B, and n of a bias that is added are valid for reading, n of C for
+    /// writing, which overlaps nothing else.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        plan: &SmallPlan,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        bias: *const f32,
+        _: *mut f32,
+    ) {
+        let mut column = 0;
+        while column < plan.n {
+            let left = plan.n - column;
+            let vectors = left.div_ceil(S::LANES).min(WIDTH);
+            let last = left.min(vectors * S::LANES) - (vectors - 1) * S::LANES;
+            macro_rules! panel {
+                ($($nv:literal)*) => {
+                    match (vectors, last == S::LANES) {
+                        $(($nv, true) if const { $nv <= WIDTH } => {
+                            panel!($nv, false)
+                        }
+                        ($nv, false) if const { $nv <= WIDTH } => {
+                            panel!($nv, true)
+                        })*
+                        _ => {}
+                    }
+                };
+                ($nv:literal, $tail:literal) => {{
+                    let (rhs, bias) = (rhs.wrapping_add(column), bias.wrapping_add(column));
+                    let out = out.wrapping_add(column);
+                    // SAFETY: these vectors lie in the columns that are left.
+                    unsafe { small_panel::<S, $nv, $tail, STORE>(s, plan, lhs, rhs, out, bias, last) }
+                }};
+            }
+            panel!(1 2 3 4);
+            column += vectors * S::LANES;
+        }
+    }
+}
+
+/// `NV` vectors of C, of the last only `last` lanes if `TAIL`.
+///
+/// # Safety
+/// As for [`SmallRow`], of whose columns these are some.
+#[inline(always)]
+unsafe fn small_panel<S: Simd, const NV: usize, const TAIL: bool, const STORE: usize>(
+    s: S,
+    plan: &SmallPlan,
+    mut lhs: *const f32,
+    mut rhs: *const f32,
+    out: *mut f32,
+    bias: *const f32,
+    last: usize,
+) {
+    let SmallPlan { k, rhs_row, ref finish, .. } = *plan;
+    let mut chains = [[s.splat(0.0); NV]; SPLIT];
+    let mut left = k;
+    macro_rules! step {
+        ($chain:expr, $sums:expr) => {
+            // SAFETY: at least `chain + 1` steps are left.
+            unsafe {
+                let a = s.splat(*lhs.wrapping_add($chain));
+                for (sum, b) in $sums.iter_mut().zip(load_row::<S, NV, TAIL>(s, rhs, last)) {
+                    *sum = s.mul_add(a, b, *sum);
+                }
+            }
+            rhs = rhs.wrapping_add(rhs_row);
+        };
+    }
+    while left >= SPLIT {
+        for (chain, sums) in chains.iter_mut().enumerate() {
+            step!(chain, sums);
+        }
+        lhs = lhs.wrapping_add(SPLIT);
+        left -= SPLIT;
+    }
+    for (chain, sums) in chains.iter_mut().enumerate() {
+        if chain < left {
+            step!(chain, sums);
+        }
+    }
+    let sums = add(s, &add(s, &chains[0], &chains[1]), &add(s, &chains[2], &chains[3]));
+    // SAFETY: these vectors of C, and of a bias that is added.
+    unsafe { write::<S, 1, NV, TAIL, STORE>(s, &[sums], out, bias, 0, last, finish) };
 }

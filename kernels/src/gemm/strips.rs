@@ -12,7 +12,8 @@ use super::blocking::{
 use super::epilogue::Pass;
 use super::microkernel::{Strip, StripFn, half_strip_fn, short_strip_fn, strip_fn};
 use super::packing::{self, Source, Strides};
-use crate::simd::{Routine, Simd};
+use super::row::{self, SmallPlan};
+use crate::simd::{Pointer, Routine, Simd};
 
 /// One strip, or two below one another.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,8 @@ impl Routine for PackedStrips {
 
 /// A small product.
 pub(super) enum Small {
+    /// One row of C.
+    Row(Pointer<SmallPlan>, SmallPlan),
     /// B is read where it lies.
     Direct(Strips),
     /// B is packed first.
@@ -108,6 +111,9 @@ pub(super) enum Small {
 pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Small> {
     if !is_direct::<S>(problem, order) {
         return None;
+    }
+    if let Some((function, plan)) = row::small(s, problem) {
+        return Some(Small::Row(function, plan));
     }
     let Problem { n, k, rhs, .. } = *problem;
     if rhs.col == 1 {
