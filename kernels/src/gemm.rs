@@ -48,10 +48,12 @@ mod microkernel;
 mod outline;
 mod packing;
 mod prepared;
+mod problem;
 mod row;
 mod scalar;
 mod scale;
 mod staging;
+mod strategy;
 mod strips;
 
 use crate::activation::Activation;
@@ -115,7 +117,7 @@ pub enum EpilogueKind {
 
 /// Largest k of [`Epilogue::DerivativeInPlace`]: one block, as the sums of several would have to
 /// wait in C for each other.
-pub const IN_PLACE_K: usize = blocking::KC;
+pub const IN_PLACE_K: usize = strategy::KC;
 
 /// The order of summation of a product, which depends on its shape alone.
 ///
@@ -158,10 +160,10 @@ impl Plan {
     /// added to the sum of those before it.
     #[must_use]
     pub const fn block_len(self) -> usize {
-        if self.k <= blocking::KC {
+        if self.k <= strategy::KC {
             return self.k;
         }
-        self.k.div_ceil(self.k.div_ceil(blocking::KC))
+        self.k.div_ceil(self.k.div_ceil(strategy::KC))
     }
 }
 
@@ -171,14 +173,14 @@ impl Plan {
 /// where m < 48, 100 000 where m <= 128, 600 000 for any shape.
 #[must_use]
 pub const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
-    blocking::scratch_len(m, n, k, false)
+    strategy::scratch_len(m, n, k, false)
 }
 
 /// [`scratch_len`] for a product whose B has contiguous rows (column stride 1): zero where m < 48 or
 /// k < 128, since B is then read where it lies.
 #[must_use]
 pub const fn row_major_scratch_len(m: usize, n: usize, k: usize) -> usize {
-    blocking::scratch_len(m, n, k, true)
+    strategy::scratch_len(m, n, k, true)
 }
 
 /// C <- epilogue(alpha A B + beta C).

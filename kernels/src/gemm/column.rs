@@ -6,11 +6,11 @@
 //! of neighbouring rows, sixteen registers make the lanes, and the tree runs over registers: the
 //! same sums either way.
 
-use super::blocking::Problem;
 use super::epilogue::{self, Pass};
 use super::microkernel::Finish;
 use super::outline::Outline;
 use super::packing::Source;
+use super::problem::Problem;
 use crate::simd::{BLOCK, Kernel, Routine, Simd};
 
 /// Up to this k sixteen rows are read side by side: what is saved beside the products counts then.

@@ -1,11 +1,12 @@
 //! A product without its operands: what is checked and chosen before they are known.
 
-use super::blocking::{self, Problem};
+use super::blocking;
 use super::epilogue::{After, Pass};
 use super::microkernel::Finish;
 use super::packing::Strides;
+use super::problem::Problem;
 use super::scale::Scale;
-use super::{EpilogueKind, IN_PLACE_K, Order, Plan, column, scalar};
+use super::{EpilogueKind, IN_PLACE_K, Order, Plan, column, scalar, strategy};
 use crate::activation::Activation;
 use crate::simd::{Kernel, Routine, Simd};
 use crate::{Error, Layout};
@@ -123,7 +124,7 @@ impl Outline {
             pass,
             activation: after,
             in_place,
-            scratch_len: blocking::scratch_len(m, n, k, rhs.col_stride() == 1),
+            scratch_len: strategy::scratch_len(m, n, k, rhs.col_stride() == 1),
         }
     }
 
@@ -209,7 +210,7 @@ impl Outline {
         unsafe {
             if S::LANES == 1 {
                 s.call(scalar::Product(problem, self.order));
-            } else if blocking::is_direct::<S>(&problem, self.order) {
+            } else if strategy::is_direct::<S>(&problem, self.order) {
                 blocking::run_direct(s, problem);
             } else if self.is_column() {
                 s.call(column::Column(problem));

@@ -8,12 +8,12 @@
 //! A small B lies in the first cache, and its product takes no longer than a few dozen loads. There the
 //! chains stay side by side, and it is the instructions around them that count ([`SmallRow`]).
 
-use super::blocking::Problem;
 use super::epilogue::{self, Pass};
 use super::microkernel::{
     ANY, Finish, Halved, LAYER, PLAIN, PREFETCH_K, SPLIT, Store, load_row, prefetch_row, write,
 };
 use super::packing::Source;
+use super::problem::Problem;
 use crate::simd::{Kernel, Pointer, Routine, Simd};
 
 /// From these on it pays: B then does not lie in the first cache.

@@ -10,10 +10,10 @@
 use core::mem::MaybeUninit;
 
 use super::Order;
-use super::blocking::Problem;
 use super::epilogue::{After, Pass};
 use super::microkernel::{Finish, SPLIT, Store};
 use super::packing::Source;
+use super::problem::Problem;
 use crate::activation::{Activation, Elementwise, ForwardOne, with_elementwise};
 use crate::simd::{BLOCK, Kernel, Simd, Tile, first_lane, machine};
 

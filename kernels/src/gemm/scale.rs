@@ -1,8 +1,8 @@
 //! The product of nothing: C <- epilogue(beta C), where k is zero.
 
-use super::blocking::Problem;
 use super::epilogue;
 use super::microkernel::MAX_COLS;
+use super::problem::Problem;
 use crate::simd::{Kernel, Simd};
 
 /// C <- epilogue(beta C): the product of a [`Problem`] whose k is zero.

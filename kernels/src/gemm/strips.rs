@@ -5,14 +5,13 @@
 //! ([`super::Prepared`]) has but to call them. A transposed B is packed first.
 
 use super::Order;
-use super::blocking::{
-    Deal, ENOUGH, Problem, SHORT_K, aligned, gated, half_columns, is_direct, panel_limit,
-    rows_limit,
-};
+use super::blocking::aligned;
 use super::epilogue::Pass;
 use super::microkernel::{Strip, StripFn, half_strip_fn, short_strip_fn, strip_fn};
 use super::packing::{self, Source, Strides};
+use super::problem::Problem;
 use super::row::{self, SmallPlan};
+use super::strategy::{Deal, ENOUGH, SHORT_K, half_columns, is_direct, panel_limit, rows_limit};
 use crate::simd::{Pointer, Routine, Simd};
 
 /// One strip, or two below one another.
@@ -131,7 +130,7 @@ pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Sm
 /// Columns that fill half a register are computed in halves: that takes no masks, and AVX-512 machines
 /// may have two units for them where they have one for whole registers.
 fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
-    let problem = gated(*problem);
+    let problem = problem.gated();
     let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
     let half = S::Half::LANES < S::LANES && n == S::Half::LANES && !split;
     let lanes = if half { n } else { S::LANES };

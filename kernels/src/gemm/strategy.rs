@@ -1,0 +1,270 @@
+//! The choice of strategy: what is packed, what is read where it lies, how C is dealt out to tiles, and the
+//! scratch that takes.
+//!
+//! Packing copies; it pays where what lies as it is would be read badly (rows that fall onto few cache
+//! sets, columns of a transposed matrix, rows that tear lines) and so often that it makes up for the copy.
+//! The limits were found by measuring shapes around them on Zen 4 and Zen 5, with AVX2 and AVX-512.
+//!
+//! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
+//! of six, since a short tile waits for its own multiply-adds.
+//!
+//! Nothing here shows in the bits: the order of summation is the plan's.
+
+use super::epilogue::Pass;
+use super::microkernel::{LINE, MAX_COLS, max_rows, max_split_rows, max_vectors};
+use super::packing::Source;
+use super::problem::Problem;
+use super::{Order, row};
+use crate::simd::{Portable, Simd};
+
+/// Largest block of k.
+pub(super) const KC: usize = 512;
+/// Largest block of rows.
+pub(super) const MC: usize = 264;
+
+/// f32 of A in a block of rows at most: a quarter of a megabyte, as a second cache of one holds a panel
+/// of B as well, and a neighbour on the same core takes its part.
+const LHS_BLOCK: usize = 1 << 16;
+
+/// Where k is that short, time goes into writing C, of which a block of so many rows is to lie on few
+/// pages.
+pub(super) const SHORT_K: usize = 64;
+pub(super) const SHORT_MC: usize = 48;
+
+/// From so many elements on C comes from afar.
+pub(super) const FAR: usize = 1 << 19;
+/// From so many elements on B comes from afar whenever a panel of it is first read: beside A and C a
+/// second cache keeps less than that.
+pub(super) const FAR_RHS: usize = 1 << 17;
+
+/// Largest block of columns: with KC, two megabytes of packed B, which each block of rows reads from
+/// the third cache.
+pub(super) const NC: usize = 1024;
+
+/// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
+/// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
+/// Rows of A are read from end to end.
+const ALIAS: usize = 1024;
+/// Rows of A that alias and still find room in the first cache, beside B.
+pub(super) const WAYS: usize = 10;
+/// Below these, aliasing rows are too few to matter, and A is not packed.
+const PACK_MIN_ROWS: usize = 48;
+const PACK_MIN_COLS: usize = 128;
+const PACK_MIN_K: usize = 128;
+/// The same for panels of one cache line, which suffer from rows half a page apart already.
+const LINE_ALIAS: usize = 512;
+const LINE_PACK_MIN_ROWS: usize = 128;
+const LINE_PACK_MIN_K: usize = 256;
+/// Rows of B that do not alias are packed from so many rows of A on, and so many elements of B: fewer stay in
+/// the second cache. Rows that tear the lines of a panel in two, as most that are no multiple of one, cost
+/// more where they lie.
+const FAR_PACK_MIN_ROWS: usize = 640;
+const TORN_PACK_MIN_ROWS: usize = 256;
+const FAR_PACK_MIN_RHS: usize = 1 << 16;
+/// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
+/// k has steps, and that for many panels.
+const PACK_LHS_COLS: usize = 1024;
+const PACK_LHS_K: usize = 256;
+
+// The first panel is one of several of whole registers wherever A is packed.
+const _: () = assert!(PACK_MIN_COLS > MAX_COLS);
+
+/// C of at most so many columns and at least so many rows is computed as its transpose where the
+/// columns of A are contiguous.
+const NARROW_COLS: usize = 12;
+const NARROW_ROWS: usize = 32;
+
+/// Leftover columns get a panel of half registers from so many rows on, which hide the latency of its
+/// multiply-adds, and so many products an element and a column, which make up for another loop.
+const HALF_MIN_ROWS: usize = 8;
+const HALF_MIN_K: usize = 40;
+const HALF_MIN_PRODUCTS: usize = 1 << 10;
+
+/// Accumulators that keep two units of multiply-adds with a latency of four busy, and two to spare.
+pub(super) const ENOUGH: usize = 10;
+
+/// `min`, for const functions.
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
+/// Largest block of rows for so large a k, of which a block is taken to be [`KC`] long: scratch must not
+/// fall where a k that is a little larger is dealt out to shorter blocks.
+pub(super) const fn rows_of_block(k: usize) -> usize {
+    if k <= LHS_BLOCK / MC { MC } else { LHS_BLOCK / min(k, KC) }
+}
+
+/// f32 that [`blocking::run`](super::blocking::run) may pack a panel of B into.
+pub(super) const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
+    let cols = if m > rows_of_block(k) { NC } else { MAX_COLS };
+    min(k, KC) * min(n, cols).next_multiple_of(16)
+}
+
+/// f32 that [`blocking::run`](super::blocking::run) may pack a block of A into.
+const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
+    if m >= PACK_MIN_ROWS && n >= PACK_MIN_COLS && k >= PACK_MIN_K {
+        min(min(m, MC) * min(k, KC), LHS_BLOCK)
+    } else {
+        0
+    }
+}
+
+/// Whether so many rows of A and of B make up for copying B.
+#[inline(always)]
+const fn repays_packing(m: usize, k: usize) -> bool {
+    m >= PACK_MIN_ROWS && k >= PACK_MIN_K
+}
+
+/// Whether all levels of the target have one number a register, and read A and B where they lie.
+const SCALAR: bool = !cfg!(target_arch = "x86_64") && Portable::LANES == 1;
+
+/// f32 of scratch for a product of this shape; `row_major` says that B has contiguous rows.
+pub(super) const fn scratch_len(m: usize, n: usize, k: usize, row_major: bool) -> usize {
+    if SCALAR || m == 0 || n <= 1 || row_major && !repays_packing(m, k) {
+        0
+    } else {
+        LINE + rhs_scratch(m, n, k) + lhs_scratch(m, n, k)
+    }
+}
+
+/// `total` dealt out to `parts` parts that differ by one at most, the larger first.
+#[derive(Clone, Copy)]
+pub(super) struct Deal {
+    pub(super) small: usize,
+    pub(super) larger: usize,
+}
+
+impl Deal {
+    /// As few parts as possible, none above `max`.
+    #[inline(always)]
+    pub(super) fn new(total: usize, max: usize) -> (Self, usize) {
+        // Small products are one part each way: no division then.
+        if total <= max {
+            return (Self { small: total, larger: 0 }, 1);
+        }
+        let parts = total.div_ceil(max);
+        (Self { small: total / parts, larger: total % parts }, parts)
+    }
+
+    /// Length of part `i`.
+    #[inline(always)]
+    pub(super) fn part(self, i: usize) -> usize {
+        self.small + usize::from(i < self.larger)
+    }
+}
+
+/// The columns of C, dealt out to panels.
+#[derive(Clone, Copy)]
+pub(super) struct Panels {
+    /// Vectors in each of the panels of whole registers; the last may be partly filled if `half` is 0.
+    pub(super) vectors: Deal,
+    /// Number of these panels.
+    pub(super) full: usize,
+    /// Columns of one more panel, in half a register; 0: there is none.
+    pub(super) half: usize,
+}
+
+impl Panels {
+    #[inline(always)]
+    pub(super) fn new<S: Simd>(problem: &Problem) -> Self {
+        let half = half_columns::<S>(problem);
+        let rest = problem.n - half;
+        let (vectors, full) = Deal::new(rest.div_ceil(S::LANES), panel_limit::<S>(problem.split));
+        Self { vectors, full: if rest > 0 { full } else { 0 }, half }
+    }
+
+    #[inline(always)]
+    pub(super) fn count(&self) -> usize {
+        self.full + usize::from(self.half > 0)
+    }
+}
+
+/// Columns left over by whole registers that half a register holds, if it is worth a panel of its own: a
+/// processor may do two halves in the time of a whole. 0 if not.
+#[inline(always)]
+pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
+    let Problem { m, n, k, split, .. } = *problem;
+    let left = n % S::LANES;
+    let is_worth =
+        m >= HALF_MIN_ROWS && k >= HALF_MIN_K && m.saturating_mul(k) >= HALF_MIN_PRODUCTS;
+    let fits = S::Half::LANES < S::LANES && left <= S::Half::LANES;
+    if fits && is_worth && !split { left } else { 0 }
+}
+
+/// Vectors in the widest panel.
+#[inline(always)]
+pub(super) fn panel_limit<S: Simd>(split: bool) -> usize {
+    match (split, S::REGISTERS) {
+        (false, registers) => max_vectors(registers),
+        (true, 32..) => 4,
+        (true, 16..) => 3,
+        (true, _) => 1,
+    }
+}
+
+/// Rows of the highest tile of so many vectors.
+#[inline(always)]
+pub(super) fn rows_limit<S: Simd>(split: bool, vectors: usize) -> usize {
+    if split { max_split_rows(S::REGISTERS, vectors) } else { max_rows(S::REGISTERS, vectors) }
+}
+
+/// Whether rows `stride` apart fall onto few cache sets.
+#[inline(always)]
+pub(super) fn aliases(stride: usize) -> bool {
+    stride > 0 && stride.is_multiple_of(ALIAS)
+}
+
+/// Whether B, of contiguous rows, is worth packing: its rows fall onto few cache sets, or so many rows of A
+/// come back to it from the third cache that it is worth bringing into their order.
+#[inline(always)]
+pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
+    let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
+    let width = max_vectors(S::REGISTERS) * S::LANES;
+    let is_line = width <= LINE;
+    let has_line_alias = is_line && stride > 0 && stride.is_multiple_of(LINE_ALIAS);
+    // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not known: the
+    // choice is made before.)
+    let is_torn = is_line && !stride.is_multiple_of(width);
+    let many_rows = if is_torn { TORN_PACK_MIN_ROWS } else { FAR_PACK_MIN_ROWS };
+    repays_packing(m, k)
+        && (aliases(stride)
+            || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
+            || m >= many_rows && n.saturating_mul(k) >= FAR_PACK_MIN_RHS)
+}
+
+/// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.
+#[inline(always)]
+pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
+    let Problem { m, n, k, rhs, .. } = *problem;
+    let rhs_is_ready =
+        if rhs.col == 1 { !packs_rows::<S>(problem) } else { rhs.row == 1 && n <= MAX_COLS };
+    0 < k
+        && k <= KC
+        && m <= rows_of_block(k)
+        && order != Order::Lanes
+        && problem.out_col == 1
+        && (!problem.in_place || problem.is_gate())
+        && !packs_lhs(problem)
+        && rhs_is_ready
+        && !is_narrow(problem)
+        && row::cols::<S>(problem) == 0
+}
+
+/// Whether A is transposed and worth packing.
+#[inline(always)]
+pub(super) fn packs_lhs(problem: &Problem) -> bool {
+    let Problem { m, n, k, lhs, .. } = *problem;
+    lhs_scratch(m, n, k) > 0
+        && (aliases(lhs.col) || lhs.col != 1 && n >= PACK_LHS_COLS && k >= PACK_LHS_K)
+}
+
+/// Whether the product is computed as its transpose, with registers full of a column of A instead of
+/// half full of a row of B. Nothing may follow that belongs to a column.
+#[inline(always)]
+pub(super) fn is_narrow(problem: &Problem) -> bool {
+    problem.n <= NARROW_COLS
+        && problem.lhs.row == 1
+        && problem.m >= NARROW_ROWS
+        && problem.bias.is_null()
+        && problem.after.pass == Pass::None
+}
