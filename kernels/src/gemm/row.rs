@@ -144,7 +144,13 @@ const fn small_width(registers: usize) -> usize {
     }
 }
 
-/// The same for halves of registers, of which there are no fewer.
+/// The same where the last vector may be partly filled: beside the sums of three, sixteen registers have no
+/// room for a mask.
+const fn tail_width(width: usize) -> usize {
+    if width == 3 { 2 } else { width }
+}
+
+/// [`small_width`] for halves of registers, of which there are no fewer.
 const HALF_WIDTH: usize = 4;
 
 /// What computes a product of one row, if it is a small one, its A and B have contiguous rows, and there is
@@ -235,7 +241,8 @@ impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> 
         let mut column = 0;
         while column < plan.n {
             let left = plan.n - column;
-            let vectors = left.div_ceil(S::LANES).min(WIDTH);
+            let most = if left < WIDTH * S::LANES { tail_width(WIDTH) } else { WIDTH };
+            let vectors = left.div_ceil(S::LANES).min(most);
             let last = left.min(vectors * S::LANES) - (vectors - 1) * S::LANES;
             macro_rules! panel {
                 ($($nv:literal)*) => {
@@ -243,7 +250,7 @@ impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> 
                         $(($nv, true) if const { $nv <= WIDTH } => {
                             panel!($nv, false)
                         }
-                        ($nv, false) if const { $nv <= WIDTH } => {
+                        ($nv, false) if const { $nv <= tail_width(WIDTH) } => {
                             panel!($nv, true)
                         })*
                         _ => {}
