@@ -55,6 +55,7 @@ mod scale;
 mod staging;
 mod strategy;
 mod strips;
+mod table;
 
 use crate::activation::Activation;
 use crate::dispatch::stamp;

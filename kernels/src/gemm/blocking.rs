@@ -23,15 +23,15 @@
 //! What is packed, and the sizes of blocks, panels and tiles, is chosen in [`strategy`](super::strategy).
 
 use super::epilogue::{self, After};
-use super::microkernel::{self, Finish, LINE, MAX_ROWS, Strip};
+use super::microkernel::{Finish, LINE, MAX_ROWS, Strip};
 use super::packing::{self, Source};
 use super::problem::Problem;
-use super::row;
 use super::staging::{Buffer, stage};
 use super::strategy::{
     Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow, packs_lhs,
     packs_rows, panel_limit, rhs_scratch, rows_limit, rows_of_block,
 };
+use super::{row, table};
 use crate::simd::{Kernel, Simd};
 
 /// Computes the product.
@@ -151,7 +151,7 @@ unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: u
     let run = |rows: usize, strip: &Strip, done: usize| {
         let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
         // SAFETY: all rows and the columns of the panel lie in the matrices.
-        unsafe { microkernel::run_strip(s, rows, vectors, split, strip, lhs, rhs.ptr, out, bias) };
+        unsafe { table::run_strip(s, rows, vectors, split, strip, lhs, rhs.ptr, out, bias) };
     };
     if tiles.larger > 0 {
         run(tiles.small + 1, &strip, 0);
@@ -369,7 +369,7 @@ unsafe fn run_panel<S: Simd>(
         unsafe {
             if out_col == 1 && !in_place {
                 let out = out.wrapping_add(row * out_row + start);
-                microkernel::run_strip(s, mr, vectors, split, &strip, lhs.ptr, rhs, out, bias);
+                table::run_strip(s, mr, vectors, split, &strip, lhs.ptr, rhs, out, bias);
                 epilogue::run(s, part.after.at(row, start), out, out_row, mr * count, cols);
             } else {
                 for tile in 0..count {

@@ -1,10 +1,11 @@
 //! A product whose shape is known long before its operands.
 
 use super::column::Column;
-use super::microkernel::{Strip, StripFn};
+use super::microkernel::Strip;
 use super::outline::Outline;
 use super::row::SmallPlan;
 use super::strips::{self, PackedStrips, Small, Strips, TwoStrips};
+use super::table::StripFn;
 use super::{EpilogueKind, Plan};
 use crate::simd::{Pointer, Simd};
 use crate::{Error, Layout, Level};

@@ -10,10 +10,11 @@
 
 use super::epilogue::{self, Pass};
 use super::microkernel::{
-    ANY, Finish, Halved, LAYER, PLAIN, PREFETCH_K, SPLIT, Store, load_row, prefetch_row, write,
+    ANY, Finish, LAYER, PLAIN, PREFETCH_K, SPLIT, Store, load_row, prefetch_row, write,
 };
 use super::packing::Source;
 use super::problem::Problem;
+use super::table::Halved;
 use crate::simd::{Kernel, Pointer, Routine, Simd};
 
 /// From these on it pays: B then does not lie in the first cache.

@@ -3,8 +3,9 @@
 
 use super::blocking::Columns;
 use super::epilogue::{self, After};
-use super::microkernel::{self, MAX_COLS, MAX_ROWS, Strip};
+use super::microkernel::{MAX_COLS, MAX_ROWS, Strip};
 use super::problem::Problem;
+use super::table;
 use crate::simd::Simd;
 
 /// Where [`stage`] keeps a tile: rows of [`MAX_COLS`].
@@ -46,7 +47,7 @@ pub(super) unsafe fn stage<S: Simd>(
     // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
     unsafe {
         let strip = Strip { out_row: MAX_COLS, ahead: 0, ..strip };
-        microkernel::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
+        table::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
         epilogue::run(s, after, out, MAX_COLS, mr, cols);
     }
     for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {

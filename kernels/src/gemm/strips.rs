@@ -7,11 +7,12 @@
 use super::Order;
 use super::blocking::aligned;
 use super::epilogue::Pass;
-use super::microkernel::{Strip, StripFn, half_strip_fn, short_strip_fn, strip_fn};
+use super::microkernel::Strip;
 use super::packing::{self, Source, Strides};
 use super::problem::Problem;
 use super::row::{self, SmallPlan};
 use super::strategy::{Deal, ENOUGH, SHORT_K, half_columns, is_direct, panel_limit, rows_limit};
+use super::table::{StripFn, half_strip_fn, short_strip_fn, strip_fn};
 use crate::simd::{Pointer, Routine, Simd};
 
 /// One strip, or two below one another.
