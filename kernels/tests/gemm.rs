@@ -30,6 +30,18 @@ fn all_lengths_of_k() {
     }
 }
 
+/// Panels of every width, alone and after others, the last vector full and not.
+#[test]
+fn all_widths_of_one_row() {
+    let kinds = [Kind::None, Kind::Bias, Kind::Activation(Activation::Relu)];
+    for n in 0..=150 {
+        for (k, kind) in [1, 3, 4, 30, 127].into_iter().flat_map(|k| kinds.map(|kind| (k, kind))) {
+            let seed = 2000 + (n * 128 + k) as u64;
+            Case::new(1, n, k, [Layout::Rows; 3], kind, seed).check_levels();
+        }
+    }
+}
+
 #[test]
 fn all_layouts() {
     let mut r = Random(5);

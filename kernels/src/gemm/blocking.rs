@@ -83,7 +83,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
 pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
     let problem = problem.gated();
     let Problem { n, k, lhs, mut rhs, out, bias, scratch, .. } = problem;
-    if let Some((function, plan)) = row::small(s, &problem) {
+    if let Some((function, plan)) = row::short(s, &problem) {
         // SAFETY: the product is the one row that the plan was made of.
         unsafe { function(&plan, lhs.ptr, rhs.ptr, out, bias, scratch) };
         return;

@@ -3,7 +3,7 @@
 use super::column::Column;
 use super::microkernel::Strip;
 use super::outline::Outline;
-use super::row::SmallPlan;
+use super::row::ShortPlan;
 use super::strips::{self, PackedStrips, Small, Strips, TwoStrips};
 use super::table::StripFn;
 use super::{EpilogueKind, Plan};
@@ -59,7 +59,7 @@ enum Code {
     /// One strip is all.
     Strip(StripFn, Strip),
     /// One row.
-    Row(Pointer<SmallPlan>, SmallPlan),
+    Row(Pointer<ShortPlan>, ShortPlan),
     /// Two strips.
     Strips(TwoStrips),
     /// Strips of a B that is packed first.

@@ -1,12 +1,12 @@
 //! One row times B: little is computed with each value of B, and what counts is how it is read.
 //!
 //! A tile holds the four chains of an element side by side, and so reads narrow pieces of every row of
-//! B. From afar that is slow. Of a large B the chains are summed one after another, each over the rows of
-//! B that are its own, in panels of columns as wide as half the registers: long runs, which the machine
-//! foresees ([`Row`]).
+//! B. Where B is large, that is slow. Its chains are summed one after another, each over the rows of B that
+//! are its own, in panels of columns as wide as half the registers: long runs, which the machine foresees
+//! ([`Row`]).
 //!
-//! A small B lies in the first cache, and its product takes no longer than a few dozen loads. There the
-//! chains stay side by side, and it is the instructions around them that count ([`SmallRow`]).
+//! Where k is short the chains stay side by side: most such products take no longer than a few dozen loads,
+//! and it is the instructions around them that count ([`ShortRow`]).
 
 use super::epilogue::{self, Pass};
 use super::microkernel::{
@@ -126,9 +126,9 @@ fn add<S: Simd, const NV: usize>(s: S, x: &[S::F32; NV], y: &[S::F32; NV]) -> [S
     sums
 }
 
-/// A [`SmallRow`] but for where its operands lie.
+/// A row of C with a short k, but for where its operands lie.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SmallPlan {
+pub(super) struct ShortPlan {
     n: usize,
     k: usize,
     /// Row p of B is at `p * rhs_row`.
@@ -137,7 +137,7 @@ pub(super) struct SmallPlan {
 }
 
 /// Vectors side by side, of four chains each, for a register file of this size.
-const fn small_width(registers: usize) -> usize {
+const fn short_width(registers: usize) -> usize {
     match registers {
         32.. => 4,
         16.. => 3,
@@ -151,13 +151,13 @@ const fn tail_width(width: usize) -> usize {
     if width == 3 { 2 } else { width }
 }
 
-/// [`small_width`] for halves of registers, of which there are no fewer.
+/// [`short_width`] for halves of registers, of which there are no fewer.
 const HALF_WIDTH: usize = 4;
 
-/// What computes a product of one row, if it is a small one, its A and B have contiguous rows, and there is
+/// What computes a product of one row, if its k is short, its A and B have contiguous rows, and there is
 /// nothing to do but what the microkernel's stores do most.
 #[inline(always)]
-pub(super) fn small<S: Simd>(s: S, problem: &Problem) -> Option<(Pointer<SmallPlan>, SmallPlan)> {
+pub(super) fn short<S: Simd>(s: S, problem: &Problem) -> Option<(Pointer<ShortPlan>, ShortPlan)> {
     let Problem { m, n, k, split, lhs, rhs, finish, after, .. } = *problem;
     let fits = split && m == 1 && k < PREFETCH_K && lhs.col == 1 && rhs.col == 1;
     if !fits || after.pass != Pass::None {
@@ -166,21 +166,21 @@ pub(super) fn small<S: Simd>(s: S, problem: &Problem) -> Option<(Pointer<SmallPl
     // More loads of half a register than of a whole fit into a cycle.
     let halves = S::Half::LANES < S::LANES && n <= HALF_WIDTH * S::Half::LANES;
     let lanes = if halves { S::Half::LANES } else { S::LANES };
-    // Vectors of a single panel of full ones.
-    let panel = if n.is_multiple_of(lanes) { n / lanes } else { 0 };
+    let (vectors, is_full) = (n.div_ceil(lanes), n.is_multiple_of(lanes));
     macro_rules! pick {
         ($store:ident) => {
-            match const { small_width(S::REGISTERS) } {
-                4 if halves => pick!($store 4, Halved: 1 2 3 4),
-                4 => pick!($store 4, Whole: 1 2 3 4),
-                3 => pick!($store 3, Whole: 1 2 3),
-                _ => pick!($store 1, Whole: 1),
+            match const { short_width(S::REGISTERS) } {
+                4 if halves => pick!($store 4, Halved: [1 2 3 4] [1 2 3 4]),
+                4 => pick!($store 4, Whole: [3 4] [3 4]),
+                3 => pick!($store 3, Whole: [1 2 3] [1 2]),
+                _ => pick!($store 1, Whole: [1] [1]),
             }
         };
-        ($store:ident $width:literal, $of:ident: $($nv:literal)*) => {
-            match panel {
-                $($nv => s.pointer::<$of<SmallPanel<$nv, $store>>>(),)*
-                _ => s.pointer::<$of<SmallRow<$width, $store>>>(),
+        ($store:ident $width:literal, $of:ident: [$($full:literal)*] [$($tail:literal)*]) => {
+            match (vectors, is_full) {
+                $(($full, true) => s.pointer::<$of<ShortPanel<$full, false, $store>>>(),)*
+                $(($tail, false) => s.pointer::<$of<ShortPanel<$tail, true, $store>>>(),)*
+                _ => s.pointer::<$of<ShortRow<$width, $store>>>(),
             }
         };
     }
@@ -189,40 +189,43 @@ pub(super) fn small<S: Simd>(s: S, problem: &Problem) -> Option<(Pointer<SmallPl
         Store::Layer => pick!(LAYER),
         _ => return None,
     };
-    Some((function, SmallPlan { n, k, rhs_row: rhs.row, finish }))
+    Some((function, ShortPlan { n, k, rhs_row: rhs.row, finish }))
 }
 
 /// The other way than [`Halved`].
 type Whole<R> = R;
 
-/// A row of C that is one panel of `NV` full vectors.
-struct SmallPanel<const NV: usize, const STORE: usize>;
+/// A row of C that is one panel of `NV` vectors, the last of them partly filled if `TAIL`.
+struct ShortPanel<const NV: usize, const TAIL: bool, const STORE: usize>;
 
-impl<const NV: usize, const STORE: usize> Routine for SmallPanel<NV, STORE> {
-    type Plan = SmallPlan;
+impl<const NV: usize, const TAIL: bool, const STORE: usize> Routine
+    for ShortPanel<NV, TAIL, STORE>
+{
+    type Plan = ShortPlan;
 
-    /// As for [`SmallRow`].
+    /// As for [`ShortRow`].
     #[inline(always)]
     unsafe fn run<S: Simd>(
         s: S,
-        plan: &SmallPlan,
+        plan: &ShortPlan,
         lhs: *const f32,
         rhs: *const f32,
         out: *mut f32,
         bias: *const f32,
         _: *mut f32,
     ) {
+        let last = if TAIL { plan.n - (NV - 1) * S::LANES } else { S::LANES };
         // SAFETY: by the caller's word.
-        unsafe { small_panel::<S, NV, false, STORE>(s, plan, lhs, rhs, out, bias, S::LANES) }
+        unsafe { short_panel::<S, NV, TAIL, STORE>(s, plan, lhs, rhs, out, bias, last) }
     }
 }
 
-/// One row of C from a small B, `WIDTH` vectors at a time; `STORE` is what there is to do for its
+/// One row of C with a short k, `WIDTH` vectors at a time; `STORE` is what there is to do for its
 /// [`Finish`].
-struct SmallRow<const WIDTH: usize, const STORE: usize>;
+struct ShortRow<const WIDTH: usize, const STORE: usize>;
 
-impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> {
-    type Plan = SmallPlan;
+impl<const WIDTH: usize, const STORE: usize> Routine for ShortRow<WIDTH, STORE> {
+    type Plan = ShortPlan;
 
     /// Operands are A, B, C, and the bias if `STORE` adds it.
     ///
@@ -232,7 +235,7 @@ impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> 
     #[inline(always)]
     unsafe fn run<S: Simd>(
         s: S,
-        plan: &SmallPlan,
+        plan: &ShortPlan,
         lhs: *const f32,
         rhs: *const f32,
         out: *mut f32,
@@ -254,14 +257,14 @@ impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> 
                         ($nv, false) if const { $nv <= tail_width(WIDTH) } => {
                             panel!($nv, true)
                         })*
-                        _ => {}
+                        _ => debug_assert!(false, "no panel of {vectors} vectors"),
                     }
                 };
                 ($nv:literal, $tail:literal) => {{
                     let (rhs, bias) = (rhs.wrapping_add(column), bias.wrapping_add(column));
                     let out = out.wrapping_add(column);
                     // SAFETY: these vectors lie in the columns that are left.
-                    unsafe { small_panel::<S, $nv, $tail, STORE>(s, plan, lhs, rhs, out, bias, last) }
+                    unsafe { short_panel::<S, $nv, $tail, STORE>(s, plan, lhs, rhs, out, bias, last) }
                 }};
             }
             panel!(1 2 3 4);
@@ -273,18 +276,18 @@ impl<const WIDTH: usize, const STORE: usize> Routine for SmallRow<WIDTH, STORE> 
 /// `NV` vectors of C, of the last only `last` lanes if `TAIL`.
 ///
 /// # Safety
-/// As for [`SmallRow`], of whose columns these are some.
+/// As for [`ShortRow`], of whose columns these are some.
 #[inline(always)]
-unsafe fn small_panel<S: Simd, const NV: usize, const TAIL: bool, const STORE: usize>(
+unsafe fn short_panel<S: Simd, const NV: usize, const TAIL: bool, const STORE: usize>(
     s: S,
-    plan: &SmallPlan,
+    plan: &ShortPlan,
     mut lhs: *const f32,
     mut rhs: *const f32,
     out: *mut f32,
     bias: *const f32,
     last: usize,
 ) {
-    let SmallPlan { k, rhs_row, ref finish, .. } = *plan;
+    let ShortPlan { k, rhs_row, ref finish, .. } = *plan;
     let mut chains = [[s.splat(0.0); NV]; SPLIT];
     let mut left = k;
     macro_rules! step {

@@ -8,7 +8,8 @@
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
 //!
-//! Nothing here shows in the bits: the order of summation is the plan's.
+//! Nothing here shows in the bits but [`KC`], which the plan takes the blocks of k from: the order of
+//! summation is the plan's.
 
 use super::epilogue::Pass;
 use super::microkernel::{LINE, MAX_COLS, max_rows, max_split_rows, max_vectors};

@@ -10,7 +10,7 @@ use super::epilogue::Pass;
 use super::microkernel::Strip;
 use super::packing::{self, Source, Strides};
 use super::problem::Problem;
-use super::row::{self, SmallPlan};
+use super::row::{self, ShortPlan};
 use super::strategy::{Deal, ENOUGH, SHORT_K, half_columns, is_direct, panel_limit, rows_limit};
 use super::table::{StripFn, half_strip_fn, short_strip_fn, strip_fn};
 use crate::simd::{Pointer, Routine, Simd};
@@ -100,7 +100,7 @@ impl Routine for PackedStrips {
 /// A small product.
 pub(super) enum Small {
     /// One row of C.
-    Row(Pointer<SmallPlan>, SmallPlan),
+    Row(Pointer<ShortPlan>, ShortPlan),
     /// B is read where it lies.
     Direct(Strips),
     /// B is packed first.
@@ -112,7 +112,7 @@ pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Sm
     if !is_direct::<S>(problem, order) {
         return None;
     }
-    if let Some((function, plan)) = row::small(s, problem) {
+    if let Some((function, plan)) = row::short(s, problem) {
         return Some(Small::Row(function, plan));
     }
     let Problem { n, k, rhs, .. } = *problem;

@@ -93,7 +93,7 @@ pub(super) fn short_strip_fn<S: Simd>(
         };
     }
     Some(if split {
-        pick!(SPLIT, max_split_rows: 2 x [1])
+        pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
     } else {
         pick!(ONE, max_rows: 1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10])
     })
