@@ -147,6 +147,7 @@ unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: u
         finish,
         ahead: 0,
         fetch_rhs: false,
+        next_panel: 0,
     };
     let run = |rows: usize, strip: &Strip, done: usize| {
         let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
@@ -328,6 +329,10 @@ unsafe fn run_panel<S: Simd>(
     } else {
         (rhs.ptr, rhs.row)
     };
+    // Packed already, from where this one ends; what lies behind the last of a block of columns is fetched
+    // in vain.
+    let has_next = packed.is_some() && !part.is_first && start + cols < n;
+    let next_panel = if has_next { part.k * rhs_row } else { 0 };
     // Anything where `finish` adds none.
     let bias = bias.wrapping_add(start);
     let limit = rows_limit::<S>(split, vectors).min(part.ways);
@@ -363,6 +368,7 @@ unsafe fn run_panel<S: Simd>(
             finish: part.finish,
             ahead: if is_far { cols } else { 0 },
             fetch_rhs: part.is_far_rhs && done == 0,
+            next_panel,
         };
         let row = part.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.

@@ -35,6 +35,9 @@ const PREFETCH_LEFT: usize = 64;
 const AHEAD: usize = 32;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;
+/// Steps of k in which a line of the next panel of B is fetched: a fraction of what they read, so that the
+/// panel, which comes from afar, is there when sixteen tiles or so are done.
+const NEXT_STEPS: usize = 4;
 /// f32 in a cache line.
 pub(super) const LINE: usize = 16;
 
@@ -46,6 +49,7 @@ const GROUPS: usize = MAX_ROWS.div_ceil(GROUP);
 pub(super) const MAX_ROWS: usize = 16;
 // `accumulate` counts them.
 const _: () = assert!(MAX_ROWS == 16);
+const _: () = assert!(NEXT_STEPS <= PREFETCH_LEFT);
 /// f32 columns of the widest tile of any level.
 pub(super) const MAX_COLS: usize = 64;
 
@@ -106,6 +110,18 @@ pub(super) struct Strip {
     pub(super) ahead: usize,
     /// Whether the first tile is to fetch its rows of B ahead.
     pub(super) fetch_rhs: bool,
+    /// Packed B: as many elements on lies the next panel of as many, which the tiles are to fetch; 0: not.
+    pub(super) next_panel: usize,
+}
+
+/// What a tile fetches of B while its sums are made.
+#[derive(Clone, Copy)]
+enum Fetch {
+    Nothing,
+    /// Its own rows, ahead.
+    Rows,
+    /// The next panel, from here on.
+    Panel(*const f32),
 }
 
 /// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C where a gate is.
@@ -222,7 +238,14 @@ impl<
         loop {
             let (mut lhs, mut tile) = (lhs, out);
             for i in 0..strip.tiles {
-                let fetch = i == 0 && strip.fetch_rhs;
+                let next = i * (strip.k / NEXT_STEPS) * LINE;
+                let fetch = if i == 0 && strip.fetch_rhs {
+                    Fetch::Rows
+                } else if next < strip.next_panel {
+                    Fetch::Panel(rhs.wrapping_add(strip.next_panel + next))
+                } else {
+                    Fetch::Nothing
+                };
                 // SAFETY: `lhs` and `tile` are at a tile that the strip has.
                 unsafe {
                     let sums = accumulate::<S, MR, NV, CHAINS, TAIL, STORE, LHS>(
@@ -286,7 +309,7 @@ pub(super) unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
     row
 }
 
-/// The sums of one tile, whose C at `out` is fetched meanwhile, and whose rows of B if `fetch`.
+/// The sums of one tile, whose C at `out` is fetched meanwhile, and what `fetch` says.
 ///
 /// # Safety
 /// As for [`Tiles`]; `lhs`, `rhs` and `out` are at a tile of the strip.
@@ -305,7 +328,7 @@ unsafe fn accumulate<
     mut rhs: *const f32,
     out: *const f32,
     strip: &Strip,
-    fetch: bool,
+    fetch: Fetch,
 ) -> [[S::F32; NV]; MR] {
     let Strip { k, mut lhs_row, mut lhs_col, rhs_row, last, .. } = *strip;
     if LHS == ALONG {
@@ -397,14 +420,33 @@ unsafe fn accumulate<
     let is_long = STORE == ANY && k >= PREFETCH_K;
     let ahead = if CHAINS == SPLIT && is_long { SPLIT_AHEAD } else { 0 };
     if is_long {
-        if CHAINS == ONE && fetch {
-            run_until!(PREFETCH_LEFT, AHEAD);
-        } else {
-            run_until!(PREFETCH_LEFT, ahead);
+        match fetch {
+            Fetch::Rows if CHAINS == ONE => run_until!(PREFETCH_LEFT, AHEAD),
+            Fetch::Panel(mut next) if CHAINS == ONE => {
+                while left > PREFETCH_LEFT {
+                    s.prefetch(next);
+                    next = next.wrapping_add(LINE);
+                    for _ in 0..NEXT_STEPS {
+                        step!(chains[0], 0, false);
+                        advance!(1);
+                    }
+                    left -= NEXT_STEPS;
+                }
+            }
+            _ => run_until!(PREFETCH_LEFT, ahead),
         }
         prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
     }
     run_until!(0, ahead);
+    total(s, &chains)
+}
+
+/// The sums of all chains of a tile.
+#[inline(always)]
+fn total<S: Simd, const MR: usize, const NV: usize, const CHAINS: usize>(
+    s: S,
+    chains: &[[[S::F32; NV]; MR]; CHAINS],
+) -> [[S::F32; NV]; MR] {
     let mut sums = chains[0];
     if CHAINS == SPLIT {
         for (i, row) in sums.iter_mut().enumerate() {
