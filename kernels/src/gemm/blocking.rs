@@ -225,7 +225,8 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         p,
                         k: block_k,
                         is_first: block == 0,
-                        // Packed A has the tiles of the first, widest panel, low enough for half registers too.
+                        // Packed A has the tiles of the first, widest panel, low enough for half
+                        // registers too.
                         rows_limit: pack_lhs.then(|| {
                             rows_limit::<S>(split, panels.vectors.part(first_panel))
                                 .min(rows_limit::<S::Half>(split, 1))
@@ -243,17 +244,19 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     let place = if block_count > 1 { (column - first_column) * block_k } else { 0 };
                     let packed = pack_rhs.then(|| scratch.wrapping_add(place));
                     let fresh = panel == first_panel;
+                    let is_last = panel + 1 == end_panel;
                     // SAFETY: the part lies in the matrices, and so do the columns of the panel. For B
                     // there is room in the scratch: see above; block_k is at most KC and k.
                     unsafe {
                         if S::Half::LANES < S::LANES && panel == panels.full {
-                            let cols = Columns { start: column, count: panels.half, vectors: 1 };
+                            let cols =
+                                Columns { start: column, count: panels.half, vectors: 1, is_last };
                             run_panel(s.half(), problem, &part, cols, packed, fresh, &mut buffer);
                             column += panels.half;
                         } else {
                             let vectors = panels.vectors.part(panel);
                             let count = (vectors * S::LANES).min(n - column);
-                            let cols = Columns { start: column, count, vectors };
+                            let cols = Columns { start: column, count, vectors, is_last };
                             run_panel(s, problem, &part, cols, packed, fresh, &mut buffer);
                             column += count;
                         }
@@ -297,6 +300,8 @@ pub(super) struct Columns {
     pub(super) count: usize,
     /// Registers that hold them.
     pub(super) vectors: usize,
+    /// Whether it is the last panel of a block of columns.
+    is_last: bool,
 }
 
 /// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read at
@@ -317,7 +322,7 @@ unsafe fn run_panel<S: Simd>(
     buffer: &mut Option<Buffer>,
 ) {
     let Problem { m, n, split, out, out_row, out_col, in_place, bias, .. } = *problem;
-    let Columns { start, count: cols, vectors } = columns;
+    let Columns { start, count: cols, vectors, is_last } = columns;
     let rhs = problem.rhs.at(part.p, start);
     let (rhs, rhs_row) = if let Some(packed) = packed {
         let width = vectors * S::LANES;
@@ -329,9 +334,8 @@ unsafe fn run_panel<S: Simd>(
     } else {
         (rhs.ptr, rhs.row)
     };
-    // Packed already, from where this one ends; what lies behind the last of a block of columns is fetched
-    // in vain.
-    let has_next = packed.is_some() && !part.is_first && start + cols < n;
+    // Packed already, from where this one ends.
+    let has_next = packed.is_some() && !part.is_first && !is_last;
     let next_panel = if has_next { part.k * rhs_row } else { 0 };
     // Anything where `finish` adds none.
     let bias = bias.wrapping_add(start);

@@ -38,6 +38,8 @@ const SPLIT_AHEAD: usize = 12;
 /// Steps of k in which a line of the next panel of B is fetched: a fraction of what they read, so that the
 /// panel, which comes from afar, is there when sixteen tiles or so are done.
 const NEXT_STEPS: usize = 4;
+// So many are left whenever there are more than PREFETCH_LEFT.
+const _: () = assert!(NEXT_STEPS <= PREFETCH_LEFT);
 /// f32 in a cache line.
 pub(super) const LINE: usize = 16;
 
@@ -49,7 +51,6 @@ const GROUPS: usize = MAX_ROWS.div_ceil(GROUP);
 pub(super) const MAX_ROWS: usize = 16;
 // `accumulate` counts them.
 const _: () = assert!(MAX_ROWS == 16);
-const _: () = assert!(NEXT_STEPS <= PREFETCH_LEFT);
 /// f32 columns of the widest tile of any level.
 pub(super) const MAX_COLS: usize = 64;
 

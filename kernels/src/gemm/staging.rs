@@ -30,7 +30,7 @@ pub(super) unsafe fn stage<S: Simd>(
     after: After,
     buffer: &mut Option<Buffer>,
 ) {
-    let Columns { start, count: cols, vectors } = columns;
+    let Columns { start, count: cols, vectors, .. } = columns;
     let buffer = buffer.get_or_insert([0.0; MAX_ROWS * MAX_COLS]);
     let element = |i: usize, j: usize| {
         problem.out.wrapping_add((row + i) * problem.out_row + (start + j) * problem.out_col)

@@ -1,8 +1,8 @@
 //! Small products as strips: what of a product can be chosen before its operands are known, down to the
 //! functions of the microkernel.
 //!
-//! A small product is one strip of equal tiles, or two whose tiles differ by a row. Who keeps the choice
-//! ([`super::Prepared`]) has but to call them. A transposed B is packed first.
+//! A small product, unless [`row`] has code for it, is one strip of equal tiles, or two whose tiles differ
+//! by a row. Who keeps the choice ([`super::Prepared`]) has but to call them. A transposed B is packed first.
 
 use super::Order;
 use super::blocking::aligned;
@@ -107,7 +107,7 @@ pub(super) enum Small {
     Packed(PackedStrips),
 }
 
-/// The product as strips, where it is small enough.
+/// The product as a row or as strips, where it is small enough.
 pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Small> {
     if !is_direct::<S>(problem, order) {
         return None;
