@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use slimfit::Level;
 
+/// The pause before a turn of contestants with threads, in which those of the one before stop spinning.
+pub const SETTLE: Duration = Duration::from_millis(60);
+
 /// Shortest measurement of one turn.
 const TURN: Duration = Duration::from_millis(1);
 

@@ -9,11 +9,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slimfit::Level;
 use slimfit::kernels::optim::{self, AdamStep, Penalty};
-use slimfit_peers::median;
+use slimfit_peers::{SETTLE, median};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -21,8 +21,6 @@ const LEN: usize = 10_000_000;
 /// Updates before the parameters are compared, and in each turn.
 const UPDATES: u32 = 5;
 const ROUNDS: usize = 25;
-/// The pause before a turn.
-const SETTLE: Duration = Duration::from_millis(50);
 /// f32 of a cache line.
 const LINE: usize = 16;
 

@@ -11,15 +11,12 @@ mod product;
 
 use std::io::Write;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use library::Worker;
 use product::{Operands, Product};
 use slimfit::Level;
-use slimfit_peers::{fma_peak, median};
+use slimfit_peers::{SETTLE, fma_peak, median};
 
-/// A pause in which the threads of a BLAS stop spinning.
-const REST: Duration = Duration::from_millis(60);
 /// Shortest turn.
 const TURN: f64 = 2e-3;
 
@@ -72,7 +69,7 @@ impl Contestant {
             Self::Worker(worker) => {
                 let seconds = worker.turn(&operands.product, calls);
                 if threads > 1 {
-                    std::thread::sleep(REST);
+                    std::thread::sleep(SETTLE);
                 }
                 seconds
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slimfit_peers::median;
+use slimfit_peers::{SETTLE, median};
 
 use crate::job::Job;
 use crate::{NATIVE, Outcome, Settings};
@@ -24,9 +24,6 @@ const PYTHON: [&str; 7] = [
 /// Largest difference of a loss from slimfit's, as a part of it: rounding in other orders of
 /// summation stays far below, other work does not.
 const TOLERANCE: f64 = 1e-3;
-
-/// Rest before a turn, in which the threads of the one before stop spinning.
-const SETTLE: Duration = Duration::from_millis(50);
 
 /// A turn longer than this is taken in a few rounds only.
 const SLOW: Duration = Duration::from_secs(4);
