@@ -68,6 +68,12 @@ pub fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// How many times `others` the `values` are, round by round: the median of the ratios, as the machine may be
+/// another from one round to the next.
+pub fn median_ratio(values: &[f64], others: &[f64]) -> f64 {
+    median(&mut values.iter().zip(others).map(|(value, other)| value / other).collect::<Vec<_>>())
+}
+
 /// FMA peak of one core in GFLOP/s at a level: independent chains of multiply-adds of its width.
 pub fn fma_peak(level: Level) -> f64 {
     let flops = chains(level) as f64;

@@ -148,6 +148,7 @@ unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: u
         ahead: 0,
         fetch_rhs: false,
         next_panel: 0,
+        next_rows: 0,
     };
     let run = |rows: usize, strip: &Strip, done: usize| {
         let (lhs, out) = (lhs.at(done, 0).ptr, out.wrapping_add(done * out_row));
@@ -194,7 +195,7 @@ impl Kernel for Blocked<'_> {
 #[inline(always)]
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels, pack_lhs, pack_rhs } = *blocked;
-    let Problem { m, n, k, kc, split, lhs, scratch, .. } = *problem;
+    let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
     let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { rows_of_block(k) };
     let (blocks, block_count) = Deal::new(m, mc);
     let ways = if lhs.col == 1 && aliases(lhs.row) { WAYS } else { MAX_ROWS };
@@ -235,6 +236,12 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         lhs: lhs.at(row, p),
                         pack: pack_lhs.then_some(packed_lhs),
                         is_far_rhs,
+                        column: first_column,
+                        next_block: if block + 1 < block_count {
+                            Some(0)
+                        } else {
+                            (!last_k).then(|| block_k.wrapping_mul(rhs.row))
+                        },
                         finish: problem.block_finish(p, last_k),
                         after: if last_k { problem.after } else { After::NONE },
                     };
@@ -289,6 +296,10 @@ struct Part {
     pack: Option<*mut f32>,
     /// Whether B, which is not packed, is too far away to wait for.
     is_far_rhs: bool,
+    /// First column of the block of columns.
+    column: usize,
+    /// So many elements after this block's B there lies that of the next; nothing: there is none.
+    next_block: Option<usize>,
     finish: Finish,
     after: After,
 }
@@ -302,6 +313,32 @@ pub(super) struct Columns {
     pub(super) vectors: usize,
     /// Whether it is the last panel of a block of columns.
     is_last: bool,
+}
+
+/// How many elements after a panel of B, whose rows are `rhs_row` apart, the panel begins that is read next,
+/// where it is worth fetching: it comes from afar, and is not to be packed first.
+#[inline(always)]
+fn next_panel(part: &Part, columns: Columns, place: Place, rhs_row: usize) -> Option<usize> {
+    let Columns { start, count, is_last, .. } = columns;
+    match place {
+        // Packed panels lie one after another.
+        Place::Packed => (!part.is_first && !is_last).then_some(part.k * rhs_row),
+        Place::Near => None,
+        Place::Far if is_last => {
+            part.next_block.map(|block| block.wrapping_sub(start - part.column))
+        }
+        Place::Far => Some(count),
+    }
+}
+
+/// Where a panel of B is read.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Packed,
+    /// Where it lies, and not worth fetching ahead.
+    Near,
+    /// Where it lies, and too far away to wait for.
+    Far,
 }
 
 /// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read at
@@ -322,10 +359,18 @@ unsafe fn run_panel<S: Simd>(
     buffer: &mut Option<Buffer>,
 ) {
     let Problem { m, n, split, out, out_row, out_col, in_place, bias, .. } = *problem;
-    let Columns { start, count: cols, vectors, is_last } = columns;
+    let Columns { start, count: cols, vectors, .. } = columns;
     let rhs = problem.rhs.at(part.p, start);
+    let width = vectors * S::LANES;
+    let place = if packed.is_some() {
+        Place::Packed
+    } else if part.is_far_rhs && !(width <= LINE && aliases(rhs.row)) {
+        Place::Far
+    } else {
+        // Of rows that fall onto few sets the first cache does not hold lines to come beside those it has.
+        Place::Near
+    };
     let (rhs, rhs_row) = if let Some(packed) = packed {
-        let width = vectors * S::LANES;
         if part.is_first {
             // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
             unsafe { packing::pack_rhs(s, rhs, part.k, cols, width, packed) };
@@ -334,13 +379,18 @@ unsafe fn run_panel<S: Simd>(
     } else {
         (rhs.ptr, rhs.row)
     };
-    // Packed already, from where this one ends.
-    let has_next = packed.is_some() && !part.is_first && !is_last;
-    let next_panel = if has_next { part.k * rhs_row } else { 0 };
     // Anything where `finish` adds none.
     let bias = bias.wrapping_add(start);
     let limit = rows_limit::<S>(split, vectors).min(part.ways);
     let (tiles, tile_count) = Deal::new(part.rows, part.rows_limit.unwrap_or(limit));
+    let next = next_panel(part, columns, place, rhs_row);
+    // Where B is not packed, the first tile has its own rows to fetch.
+    let first_fetch = usize::from(place == Place::Far);
+    let next_rows = match next {
+        Some(_) if tile_count > first_fetch => part.k.div_ceil(tile_count - first_fetch),
+        _ => 0,
+    };
+    let mut tiles_done = 0_usize;
     let mut done = 0;
     for (mr, count) in [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)] {
         if count == 0 {
@@ -357,6 +407,7 @@ unsafe fn run_panel<S: Simd>(
         } else {
             (lhs, mr * lhs.row)
         };
+        let fetched = tiles_done.wrapping_sub(first_fetch).wrapping_mul(next_rows);
         // So few steps would wait for C: the next panel's, if there is one, is fetched.
         let is_far = part.k <= SHORT_K && m * n >= FAR && start + cols < n;
         let strip = Strip {
@@ -371,8 +422,9 @@ unsafe fn run_panel<S: Simd>(
             last: cols - (vectors - 1) * S::LANES,
             finish: part.finish,
             ahead: if is_far { cols } else { 0 },
-            fetch_rhs: part.is_far_rhs && done == 0,
-            next_panel,
+            fetch_rhs: place == Place::Far && done == 0,
+            next_panel: next.unwrap_or(0).wrapping_add(fetched.wrapping_mul(rhs_row)),
+            next_rows,
         };
         let row = part.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
@@ -393,5 +445,6 @@ unsafe fn run_panel<S: Simd>(
             }
         }
         done += mr * count;
+        tiles_done += count;
     }
 }

@@ -37,8 +37,7 @@ const PREFETCH_LEFT: usize = 64;
 const AHEAD: usize = 32;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;
-/// Steps of k in which a line of the next panel of B is fetched: a fraction of what they read, so that the
-/// panel, which comes from afar, is there when sixteen tiles or so are done.
+/// Steps of k for each row of the next panel of B that is fetched: the panel comes from afar, and slowly.
 const NEXT_STEPS: usize = 4;
 // So many are left whenever there are more than PREFETCH_LEFT.
 const _: () = assert!(NEXT_STEPS <= PREFETCH_LEFT);
@@ -113,8 +112,11 @@ pub(super) struct Strip {
     pub(super) ahead: usize,
     /// Whether the first tile is to fetch its rows of B ahead.
     pub(super) fetch_rhs: bool,
-    /// Packed B: as many elements on lies the next panel of as many, which the tiles are to fetch; 0: not.
+    /// As many elements on in B lie the rows of the next panel that the first tile is to fetch; those of the
+    /// other tiles follow. Any number, as it may lie before this one.
     pub(super) next_panel: usize,
+    /// How many rows of it each tile is to fetch.
+    pub(super) next_rows: usize,
 }
 
 impl Strip {
@@ -136,8 +138,8 @@ enum Fetch {
     Nothing,
     /// Its own rows, ahead.
     Rows,
-    /// The next panel, from here on.
-    Panel(*const f32),
+    /// So many rows of the next panel, from here on.
+    Panel(*const f32, usize),
 }
 
 /// `max(floor, alpha * sum + beta * C + bias)`, times the derivative of relu at C where a gate is.
@@ -254,11 +256,12 @@ impl<
         loop {
             let (mut lhs, mut tile) = (lhs, out);
             for i in 0..strip.tiles {
-                let next = i * (strip.k / NEXT_STEPS) * LINE;
                 let fetch = if i == 0 && strip.fetch_rhs {
                     Fetch::Rows
-                } else if next < strip.next_panel {
-                    Fetch::Panel(rhs.wrapping_add(strip.next_panel + next))
+                } else if strip.next_rows > 0 {
+                    let rows = i * strip.next_rows;
+                    let next = strip.next_panel.wrapping_add(rows.wrapping_mul(strip.rhs_row));
+                    Fetch::Panel(rhs.wrapping_add(next), strip.next_rows)
                 } else {
                     Fetch::Nothing
                 };
@@ -456,10 +459,13 @@ unsafe fn accumulate<
     if is_long {
         match fetch {
             Fetch::Rows if CHAINS == ONE => run_until!(PREFETCH_LEFT, AHEAD),
-            Fetch::Panel(mut next) if CHAINS == ONE => {
+            Fetch::Panel(mut next, mut rows) if CHAINS == ONE => {
                 while left > PREFETCH_LEFT {
-                    s.prefetch(next);
-                    next = next.wrapping_add(LINE);
+                    if rows > 0 {
+                        prefetch_row::<S, NV>(s, next);
+                        next = next.wrapping_add(rhs_row);
+                        rows -= 1;
+                    }
                     for _ in 0..NEXT_STEPS {
                         step!(chains[0], 0, false);
                         advance!(1);

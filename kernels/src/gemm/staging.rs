@@ -46,7 +46,7 @@ pub(super) unsafe fn stage<S: Simd>(
     let out = buffer.as_mut_ptr();
     // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
     unsafe {
-        let strip = Strip { out_row: MAX_COLS, ahead: 0, next_panel: 0, ..strip };
+        let strip = Strip { out_row: MAX_COLS, ahead: 0, next_rows: 0, ..strip };
         table::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
         epilogue::run(s, after, out, MAX_COLS, mr, cols);
     }

@@ -241,6 +241,7 @@ pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
         if rhs.col == 1 { !packs_rows::<S>(problem) } else { rhs.row == 1 && n <= MAX_COLS };
     0 < k
         && k <= KC
+        && n.saturating_mul(k) < FAR_RHS
         && m <= rows_of_block(k)
         && order != Order::Lanes
         && problem.out_col == 1

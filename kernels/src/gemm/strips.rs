@@ -157,6 +157,7 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             ahead: 0,
             fetch_rhs: false,
             next_panel: 0,
+            next_rows: 0,
         };
         let function = if half {
             half_strip_fn(s, rows, &strip)

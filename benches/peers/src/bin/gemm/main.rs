@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use library::Worker;
 use product::{Operands, Product};
 use slimfit::Level;
-use slimfit_peers::{SETTLE, fma_peak, median};
+use slimfit_peers::{SETTLE, fma_peak, median, median_ratio};
 
 /// Shortest turn.
 const TURN: f64 = 2e-3;
@@ -172,22 +172,25 @@ fn run(args: &[String], threads: usize, rounds: usize) {
             }
         }
         // Zero for whom does not do this product.
-        let rate = |times: &mut Vec<f64>| {
-            if times.is_empty() { 0.0 } else { product.flops() / median(times) / 1e9 }
+        let rate = |times: &Vec<f64>| {
+            if times.is_empty() { 0.0 } else { product.flops() / median(&mut times.clone()) / 1e9 }
         };
-        let rates: Vec<f64> = times.iter_mut().map(rate).collect();
-        let (slimfit, peers) = rates.split_at(ours);
-        let mine = *slimfit.first().expect("slimfit is measured with AVX2 and FMA at least");
+        let rates: Vec<f64> = times.iter().map(rate).collect();
+        let peers = &rates[ours..];
         let best = (0..peers.len()).max_by(|&i, &j| peers[i].total_cmp(&peers[j])).expect("a peer");
         print!("| {product} |");
         for rate in &rates {
             if *rate > 0.0 { print!(" {rate:.1} |") } else { print!(" |") }
         }
-        let (name, ratio) = (&contestants[ours + best].0, mine / peers[best]);
-        for (rate, peaks) in slimfit.iter().zip(&mut peaks) {
-            print!(" {:.1} % |", 100.0 * rate / median(peaks));
+        let times_at_peak = peaks
+            .iter()
+            .map(|peaks| peaks.iter().map(|peak| product.flops() / peak / 1e9).collect::<Vec<_>>());
+        // At one thread these are the prepared products, at more the plain ones.
+        for (at_peak, times) in times_at_peak.zip(&times) {
+            print!(" {:.1} % |", 100.0 * median_ratio(&at_peak, times));
         }
-        println!(" {name} | {ratio:.2} |");
+        let best = ours + best;
+        println!(" {} | {:.2} |", contestants[best].0, median_ratio(&times[best], &times[0]));
         std::io::stdout().flush().expect("standard output");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slimfit_peers::{SETTLE, median};
+use slimfit_peers::{SETTLE, median, median_ratio};
 
 use crate::job::Job;
 use crate::{NATIVE, Outcome, Settings};
@@ -172,11 +172,9 @@ impl Worker {
         median(&mut self.times.clone())
     }
 
-    /// How many times the other's its times are: the median over the rounds that both were in, as the
-    /// machine may be another from one round to the next.
+    /// How many times the other's its times are.
     fn ratio(&self, other: &Self) -> f64 {
-        let pairs = self.times.iter().zip(&other.times);
-        median(&mut pairs.map(|(time, other)| time / other).collect::<Vec<_>>())
+        median_ratio(&self.times, &other.times)
     }
 }
 
