@@ -162,6 +162,14 @@ fn large_and_aliasing_shapes() {
         (40, 37, 80, [Rows, Rows, Rows], Derivative(Activation::Tanh)),
         (40, 53, 80, [Rows, Rows, Rows], Forward(Activation::Gelu)),
         (40, 261, 520, [Rows, Rows, Rows], None),
+        // B from afar, where it lies, in one block of k: few rows of A, rows of B that tear lines, k around the
+        // least that is fetched ahead, A in columns, several blocks of rows, of columns and a C in columns.
+        (24, 500, 512, [Rows, Rows, Rows], Bias),
+        (24, 1028, 128, [Rows, Rows, Rows], InPlace(Activation::Relu)),
+        (30, 280, 480, [Columns, RowsWithGap(3), Rows], Forward(Activation::Relu)),
+        (300, 528, 300, [Rows, RowsWithGap(16), Rows], Derivative(Activation::Relu)),
+        (24, 300, 512, [Rows, Rows, Columns], InPlace(Activation::Tanh)),
+        (8, 1100, 127, [Rows, Rows, Rows], Forward(Activation::Relu)),
         // A C that comes from afar.
         (1040, 520, 10, [Rows, Columns, Rows], Bias),
         (1040, 520, 40, [Rows, Columns, Rows], None),

@@ -131,6 +131,19 @@ fn wide_rows() {
     }
 }
 
+/// B from afar, with k below what is fetched ahead and above.
+#[test]
+fn large_rhs() {
+    let mut r = Random(6);
+    for (m, n, k) in [(1, 2000, 100), (8, 1100, 127), (8, 1100, 128), (24, 500, 512)] {
+        for lhs in [Lies::Rows, Lies::Columns] {
+            for kind in KINDS {
+                check(&Case::new(m, n, k, [lhs, Lies::Rows, Lies::Rows], kind, r.next()));
+            }
+        }
+    }
+}
+
 #[test]
 fn lengths_beyond_any_slice_are_refused() {
     let (huge, longest) = (usize::MAX, isize::MAX.cast_unsigned());

@@ -68,8 +68,8 @@ pub fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// How many times `others` the `values` are, round by round: the median of the ratios, as the machine may be
-/// another from one round to the next.
+/// How many times `others` the `values` are: the median of the ratios of each round that both were in, from the
+/// first on, as the machine may be another from one round to the next.
 pub fn median_ratio(values: &[f64], others: &[f64]) -> f64 {
     median(&mut values.iter().zip(others).map(|(value, other)| value / other).collect::<Vec<_>>())
 }

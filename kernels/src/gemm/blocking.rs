@@ -172,7 +172,7 @@ pub(super) fn aligned(scratch: *mut f32) -> *mut f32 {
     scratch.wrapping_add(scratch.addr().wrapping_neg() / size_of::<f32>() % LINE)
 }
 
-/// The loops of a product that needs more than one block, packing or staging.
+/// The loops of a product that needs more than one block, packing, staging or a B that is fetched ahead.
 struct Blocked<'a> {
     problem: &'a Problem,
     panels: Panels,
@@ -298,7 +298,7 @@ struct Part {
     is_far_rhs: bool,
     /// First column of the block of columns.
     column: usize,
-    /// So many elements after this block's B there lies that of the next; nothing: there is none.
+    /// So many elements after this block's B lies that of the next in this block of columns, if there is one.
     next_block: Option<usize>,
     finish: Finish,
     after: After,
@@ -316,7 +316,7 @@ pub(super) struct Columns {
 }
 
 /// How many elements after a panel of B, whose rows are `rhs_row` apart, the panel begins that is read next,
-/// where it is worth fetching: it comes from afar, and is not to be packed first.
+/// where it is worth fetching: it may come from afar, and is not to be packed first.
 #[inline(always)]
 fn next_panel(part: &Part, columns: Columns, place: Place, rhs_row: usize) -> Option<usize> {
     let Columns { start, count, is_last, .. } = columns;

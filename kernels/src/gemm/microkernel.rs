@@ -112,10 +112,10 @@ pub(super) struct Strip {
     pub(super) ahead: usize,
     /// Whether the first tile is to fetch its rows of B ahead.
     pub(super) fetch_rhs: bool,
-    /// As many elements on in B lie the rows of the next panel that the first tile is to fetch; those of the
-    /// other tiles follow. Any number, as it may lie before this one.
+    /// As many elements on in B lie the rows of the next panel that the first tile is to fetch, if it is not its
+    /// own; those of the other tiles follow. Any number, as the panel may lie before this one.
     pub(super) next_panel: usize,
-    /// How many rows of it each tile is to fetch.
+    /// How many rows of it are each tile's share, of which it fetches as many as it finds time for.
     pub(super) next_rows: usize,
 }
 
@@ -261,6 +261,8 @@ impl<
                 } else if strip.next_rows > 0 {
                     let rows = i * strip.next_rows;
                     let next = strip.next_panel.wrapping_add(rows.wrapping_mul(strip.rhs_row));
+                    // Of a row that begins within a line, that line is this panel's as well.
+                    let next = next.wrapping_add(LINE - 1);
                     Fetch::Panel(rhs.wrapping_add(next), strip.next_rows)
                 } else {
                     Fetch::Nothing

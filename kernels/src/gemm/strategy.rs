@@ -12,7 +12,7 @@
 //! summation is the plan's.
 
 use super::epilogue::Pass;
-use super::microkernel::{LINE, MAX_COLS, max_rows, max_split_rows, max_vectors};
+use super::microkernel::{LINE, MAX_COLS, PREFETCH_K, max_rows, max_split_rows, max_vectors};
 use super::packing::Source;
 use super::problem::Problem;
 use super::{Order, row};
@@ -241,7 +241,7 @@ pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
         if rhs.col == 1 { !packs_rows::<S>(problem) } else { rhs.row == 1 && n <= MAX_COLS };
     0 < k
         && k <= KC
-        && n.saturating_mul(k) < FAR_RHS
+        && (k < PREFETCH_K || n.saturating_mul(k) < FAR_RHS)
         && m <= rows_of_block(k)
         && order != Order::Lanes
         && problem.out_col == 1
