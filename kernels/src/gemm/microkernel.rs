@@ -261,7 +261,7 @@ impl<
                 } else if strip.next_rows > 0 {
                     let rows = i * strip.next_rows;
                     let next = strip.next_panel.wrapping_add(rows.wrapping_mul(strip.rhs_row));
-                    // Of a row that begins within a line, that line is this panel's as well.
+                    // The line in which a row begins is this panel's too, unless the row begins it: the next then.
                     let next = next.wrapping_add(LINE - 1);
                     Fetch::Panel(rhs.wrapping_add(next), strip.next_rows)
                 } else {

@@ -234,6 +234,8 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.
+///
+/// A B from afar is left to the loops, which fetch it ahead where k is not short.
 #[inline(always)]
 pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
     let Problem { m, n, k, rhs, .. } = *problem;

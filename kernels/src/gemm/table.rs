@@ -51,8 +51,9 @@ pub(super) fn strip_fn<S: Simd>(
     }
 }
 
-/// From this k on a strip has no code of its own, which fetches no C: that pays the sooner the longer a step
-/// of a tile takes. With 32 registers 32 32 180 would gain nothing, with 16 it is 4 % and 32 32 300 3 %.
+/// From this k on a strip has no code of its own: that does not fetch C, which pays from a smaller k on where a
+/// step of a tile takes longer, as with more registers. With 32 of them 32 32 180 would gain nothing by it, with
+/// 16 it gains 4 % and 32 32 300 3 %.
 const fn short_k(registers: usize) -> usize {
     if registers >= 32 { PREFETCH_K } else { 320 }
 }
