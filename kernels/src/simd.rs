@@ -188,6 +188,32 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         dst: *mut f32,
         dst_stride: usize,
     );
+    /// Writes registers as columns: lane l of register i < `count` to `ptr + l * stride + i`.
+    ///
+    /// # Safety
+    /// `count <= 4`; for every lane l, `ptr + l * stride` is valid for writing `count` f32.
+    #[inline(always)]
+    unsafe fn store_columns(self, v: [Self::F32; 4], count: usize, ptr: *mut f32, stride: usize) {
+        for (i, v) in v.into_iter().take(count).enumerate() {
+            // SAFETY: row i < count of every column.
+            unsafe { self.store_apart(v, ptr.wrapping_add(i), stride) };
+        }
+    }
+    /// Stores lane l to `ptr + l * stride`.
+    ///
+    /// # Safety
+    /// All these places are valid for writing.
+    #[inline(always)]
+    unsafe fn store_apart(self, v: Self::F32, ptr: *mut f32, stride: usize) {
+        let mut lanes = [0.0_f32; BLOCK];
+        // SAFETY: LANES values fit into a block; their places are valid by the caller's word.
+        unsafe {
+            self.store_ptr(v, lanes.as_mut_ptr());
+            for (l, x) in lanes.iter().take(Self::LANES).enumerate() {
+                ptr.wrapping_add(l * stride).write(*x);
+            }
+        }
+    }
     /// Asks for the cache line at `ptr`, which may be any address.
     fn prefetch(self, ptr: *const f32);
     /// The pointer, of which the compiler is not to know where it came from: so it stays in a register of

@@ -62,6 +62,29 @@ fn all_layouts() {
     }
 }
 
+/// C as its transpose: few columns, of an A that lies by columns, and C itself by columns.
+#[test]
+fn narrow_and_by_columns() {
+    use Layout::{Columns, ColumnsWithGap, Rows, RowsWithGap};
+
+    let mut r = Random(7);
+    for n in 2..=13 {
+        for m in [32, 40, 67, 100] {
+            for c in [Rows, RowsWithGap(3), Columns, ColumnsWithGap(2)] {
+                let mut case = Case::new(m, n, 33, [Columns, Rows, c], Kind::None, r.next());
+                case.check_levels();
+                case.beta = -0.5;
+                case.check_levels();
+                // Of a slice that ends with C.
+                case.c = case.c.tight();
+                case.check_levels();
+                case.kind = Kind::Activation(Activation::Tanh);
+                case.check_levels();
+            }
+        }
+    }
+}
+
 /// Rows, columns or diagonals that repeat.
 #[test]
 fn factors_whose_elements_share_a_place() {

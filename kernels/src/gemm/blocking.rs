@@ -434,13 +434,17 @@ unsafe fn run_panel<S: Simd>(
                 table::run_strip(s, mr, vectors, split, &strip, lhs.ptr, rhs, out, bias);
                 epilogue::run(s, part.after.at(row, start), out, out_row, mr * count, cols);
             } else {
-                for tile in 0..count {
+                // As many tiles at a time as find room in the buffer.
+                let mut tile = 0;
+                while tile < count {
+                    let tiles = (MAX_ROWS / mr).min(count - tile);
                     let lhs = lhs.ptr.wrapping_add(tile * lhs_tile);
                     let fetch_rhs = strip.fetch_rhs && tile == 0;
-                    let strip = Strip { tiles: 1, fetch_rhs, ..strip };
+                    let strip = Strip { tiles, fetch_rhs, ..strip };
                     let row = row + tile * mr;
                     let after = part.after.at(row, start);
                     stage(s, problem, columns, row, mr, strip, lhs, rhs, bias, after, buffer);
+                    tile += tiles;
                 }
             }
         }

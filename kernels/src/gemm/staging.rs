@@ -1,5 +1,7 @@
 //! Tiles of a C whose rows are not contiguous, or whose values are read by what follows: the microkernel
-//! writes them to a buffer, from where they go to their places one by one.
+//! writes them to a buffer, from where they go to their places. Where the columns of C are contiguous, four
+//! rows of the buffer at a time are turned in registers: value by value a store takes two cycles on Zen 4, and
+//! 256 x 10 values a fifth of the time of their sums of 128 products.
 
 use super::blocking::Columns;
 use super::epilogue::{self, After};
@@ -8,14 +10,15 @@ use super::problem::Problem;
 use super::table;
 use crate::simd::Simd;
 
-/// Where [`stage`] keeps a tile: rows of [`MAX_COLS`].
+/// Where [`stage`] keeps tiles: rows of [`MAX_COLS`].
 pub(super) type Buffer = [f32; MAX_ROWS * MAX_COLS];
 
-/// Computes one tile, of a strip of one, through a buffer, which is made for the first. `after` is what
-/// follows on its elements.
+/// Computes the tiles of `strip`, of `mr` rows each, through a buffer, which is made for the first. `after` is
+/// what follows on their elements.
 ///
 /// # Safety
-/// As for `run_panel` in `blocking`, for the rows `row..row + mr`, with A and B at the tile.
+/// As for `run_panel` in `blocking`, for the `mr * strip.tiles <= MAX_ROWS` rows from `row` on, with A and B at
+/// the first tile.
 #[inline(always)]
 pub(super) unsafe fn stage<S: Simd>(
     s: S,
@@ -31,12 +34,13 @@ pub(super) unsafe fn stage<S: Simd>(
     buffer: &mut Option<Buffer>,
 ) {
     let Columns { start, count: cols, vectors, .. } = columns;
+    let Problem { out_row, out_col, .. } = *problem;
+    let rows = mr * strip.tiles;
     let buffer = buffer.get_or_insert([0.0; MAX_ROWS * MAX_COLS]);
-    let element = |i: usize, j: usize| {
-        problem.out.wrapping_add((row + i) * problem.out_row + (start + j) * problem.out_col)
-    };
+    let element =
+        |i: usize, j: usize| problem.out.wrapping_add((row + i) * out_row + (start + j) * out_col);
     if strip.finish.reads() {
-        for (i, buffer) in buffer.chunks_exact_mut(MAX_COLS).take(mr).enumerate() {
+        for (i, buffer) in buffer.chunks_exact_mut(MAX_COLS).take(rows).enumerate() {
             for (j, x) in buffer.iter_mut().take(cols).enumerate() {
                 // SAFETY: an element of C by the caller's word.
                 *x = unsafe { *element(i, j) };
@@ -44,14 +48,19 @@ pub(super) unsafe fn stage<S: Simd>(
         }
     }
     let out = buffer.as_mut_ptr();
-    // SAFETY: mr <= MAX_ROWS rows of cols <= MAX_COLS values fit into the buffer.
+    // SAFETY: the rows are no more than MAX_ROWS; with cols <= MAX_COLS values each they fit into the buffer.
     unsafe {
         let strip = Strip { out_row: MAX_COLS, ahead: 0, next_rows: 0, ..strip };
         table::run_strip(s, mr, vectors, problem.split, &strip, lhs, rhs, out, bias);
-        epilogue::run(s, after, out, MAX_COLS, mr, cols);
+        epilogue::run(s, after, out, MAX_COLS, rows, cols);
     }
-    for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(mr).enumerate() {
-        if problem.out_col == 1 {
+    if out_row == 1 && out_col != 1 {
+        // SAFETY: rows of C by the caller's word, `out_col` apart; cols <= MAX_COLS.
+        unsafe { copy_columns(s, buffer, rows, cols, element(0, 0), out_col) };
+        return;
+    }
+    for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(rows).enumerate() {
+        if out_col == 1 {
             // SAFETY: a row of C by the caller's word, as long as `cols <= MAX_COLS`.
             unsafe { copy_row(s, buffer, element(i, 0), cols) };
             continue;
@@ -59,6 +68,51 @@ pub(super) unsafe fn stage<S: Simd>(
         for (j, x) in buffer.iter().take(cols).enumerate() {
             // SAFETY: an element of C by the caller's word.
             unsafe { element(i, j).write(*x) };
+        }
+    }
+}
+
+/// Copies `rows` rows of `cols` values to columns: value j of row i to `out + j * stride + i`.
+///
+/// # Safety
+/// `rows <= MAX_ROWS`, `cols <= MAX_COLS`; `out + j * stride` is valid for writing `rows` values for every
+/// j < cols.
+#[inline(always)]
+unsafe fn copy_columns<S: Simd>(
+    s: S,
+    buffer: &Buffer,
+    rows: usize,
+    cols: usize,
+    out: *mut f32,
+    stride: usize,
+) {
+    let whole = cols - cols % S::LANES;
+    for col in (0..whole).step_by(S::LANES) {
+        let src = buffer.as_ptr().wrapping_add(col);
+        let out = out.wrapping_add(col * stride);
+        let load = |row: usize| {
+            // SAFETY: row < rows of the buffer has LANES values from col on.
+            unsafe { s.load_ptr(src.wrapping_add(row * MAX_COLS)) }
+        };
+        let mut row = 0;
+        // SAFETY: LANES columns of C from col on have room for `rows` values.
+        unsafe {
+            while row + 4 <= rows {
+                let v = [row, row + 1, row + 2, row + 3].map(load);
+                s.store_columns(v, 4, out.wrapping_add(row), stride);
+                row += 4;
+            }
+            if row < rows {
+                let last = rows - 1;
+                let v = [row, row + 1, row + 2, last].map(|row| load(row.min(last)));
+                s.store_columns(v, rows - row, out.wrapping_add(row), stride);
+            }
+        }
+    }
+    for (i, buffer) in buffer.chunks_exact(MAX_COLS).take(rows).enumerate() {
+        for (j, x) in buffer.iter().enumerate().take(cols).skip(whole) {
+            // SAFETY: row i of column j, by the caller's word.
+            unsafe { out.wrapping_add(j * stride + i).write(*x) };
         }
     }
 }

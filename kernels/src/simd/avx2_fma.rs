@@ -2,15 +2,16 @@
 
 use core::arch::x86_64::{
     __m128, __m256, __m256i, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_add_ps,
-    _mm_add_ss, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss, _mm_movehl_ps,
-    _mm_prefetch, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
-    _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
-    _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
-    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256,
-    _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32,
-    _mm256_sqrt_ps, _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
-    _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm256_xor_si256,
+    _mm_add_ss, _mm_castps_pd, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss,
+    _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_storeh_pd, _mm_storel_pd, _mm_storeu_ps,
+    _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps,
+    _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
+    _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps,
+    _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps,
+    _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
 use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
@@ -224,6 +225,45 @@ impl Simd for Avx2Fma {
             if j < cols {
                 // SAFETY: the caller vouches for LANES values in each of `cols` rows.
                 unsafe { self.store_ptr(*v, dst.wrapping_add(j * dst_stride)) }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_columns(self, v: [__m256; 4], count: usize, ptr: *mut f32, stride: usize) {
+        // Quarters of two rows: values of columns 0 and 1, and of 2 and 3.
+        let pairs = |a, b| proven!((_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+        let column = |l: usize| ptr.wrapping_add(l * stride);
+        let (low, high) = pairs(v[0], v[1]);
+        // SAFETY: AVX by the token; each store is of no more than `count` values at a column, which the caller
+        // vouches for.
+        unsafe {
+            if count == 4 {
+                let (next_low, next_high) = pairs(v[2], v[3]);
+                let quads = [
+                    _mm256_shuffle_ps::<0x44>(low, next_low),
+                    _mm256_shuffle_ps::<0xee>(low, next_low),
+                    _mm256_shuffle_ps::<0x44>(high, next_high),
+                    _mm256_shuffle_ps::<0xee>(high, next_high),
+                ];
+                for (l, quad) in quads.into_iter().enumerate() {
+                    _mm_storeu_ps(column(l), _mm256_castps256_ps128(quad));
+                    _mm_storeu_ps(column(l + 4), _mm256_extractf128_ps::<1>(quad));
+                }
+                return;
+            }
+            if count >= 2 {
+                for (l, pairs) in [(0, low), (2, high)] {
+                    for (l, half) in [
+                        (l, _mm256_castps256_ps128(pairs)),
+                        (l + 4, _mm256_extractf128_ps::<1>(pairs)),
+                    ] {
+                        _mm_storel_pd(column(l).cast(), _mm_castps_pd(half));
+                        _mm_storeh_pd(column(l + 1).cast(), _mm_castps_pd(half));
+                    }
+                }
+            }
+            if count % 2 == 1 {
+                self.store_apart(v[count - 1], column(0).wrapping_add(count - 1), stride);
             }
         }
     }

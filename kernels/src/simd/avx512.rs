@@ -2,10 +2,11 @@
 
 use core::arch::x86_64::{
     __m512, __m512i, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0,
-    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_prefetch, _mm256_add_ps,
-    _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
-    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
-    _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fixupimm_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps,
+    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_prefetch, _mm_storeu_ps,
+    _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castps512_ps128, _mm512_castps512_ps256, _mm512_castsi512_ps,
+    _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_div_ps, _mm512_extractf32x4_ps,
+    _mm512_extractf32x8_ps, _mm512_fixupimm_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps,
     _mm512_getexp_ps, _mm512_getmant_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
     _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps,
     _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_or_si512,
@@ -205,6 +206,41 @@ impl Simd for Avx512 {
                 // SAFETY: the caller vouches for LANES values in each of `cols` rows.
                 unsafe { self.store_ptr(*v, dst.wrapping_add(j * dst_stride)) }
             }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_columns(self, v: [__m512; 4], count: usize, ptr: *mut f32, stride: usize) {
+        if count < 4 {
+            // Two halves of eight columns.
+            let low = v.map(|v| proven!(_mm512_castps512_ps256(v)));
+            let high = v.map(|v| proven!(_mm512_extractf32x8_ps::<1>(v)));
+            // SAFETY: by the caller's word for columns 0 to 8 and 8 to 16.
+            unsafe {
+                self.half.store_columns(low, count, ptr, stride);
+                self.half.store_columns(high, count, ptr.wrapping_add(LANES / 2 * stride), stride);
+            }
+            return;
+        }
+        // Quarters of two rows: values of columns 0 and 1, and of 2 and 3.
+        let pairs = |a, b| proven!((_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+        let (low, high) = pairs(v[0], v[1]);
+        let (next_low, next_high) = pairs(v[2], v[3]);
+        let quads = proven!([
+            _mm512_shuffle_ps::<0x44>(low, next_low),
+            _mm512_shuffle_ps::<0xee>(low, next_low),
+            _mm512_shuffle_ps::<0x44>(high, next_high),
+            _mm512_shuffle_ps::<0xee>(high, next_high),
+        ]);
+        // From the first column to the last: in another order it took longer.
+        let columns = [
+            quads.map(|v| proven!(_mm512_castps512_ps128(v))),
+            quads.map(|v| proven!(_mm512_extractf32x4_ps::<1>(v))),
+            quads.map(|v| proven!(_mm512_extractf32x4_ps::<2>(v))),
+            quads.map(|v| proven!(_mm512_extractf32x4_ps::<3>(v))),
+        ];
+        for (l, column) in columns.as_flattened().iter().enumerate() {
+            // SAFETY: AVX-512 by the token; the caller vouches for four values at column l.
+            unsafe { _mm_storeu_ps(ptr.wrapping_add(l * stride), *column) };
         }
     }
     #[inline(always)]

@@ -77,6 +77,7 @@ stamp! {
     fn memory() = memory_in;
     fn pointers() = pointers_in;
     fn transposes() = transposes_in;
+    fn columns() = columns_in;
     fn blocks() = blocks_in;
 }
 
@@ -96,6 +97,7 @@ fn one_number_a_register() {
     memory_in(Scalar);
     pointers_in(Scalar);
     transposes_in(Scalar);
+    columns_in(Scalar);
     blocks_in(Scalar);
 }
 
@@ -360,6 +362,34 @@ fn transposes_in<S: Simd>(s: S) {
                     0.0
                 };
                 assert_eq!(found.to_bits(), expected.to_bits(), "{rows} x {cols}: ({j}, {i})");
+            }
+        }
+    }
+}
+
+#[test]
+fn registers_become_columns() {
+    at_every_level(columns);
+}
+
+#[inline(always)]
+fn columns_in<S: Simd>(s: S) {
+    for count in 0..=4 {
+        for stride in [count, 4, 10] {
+            let value = |i: usize, l: usize| (i * S::LANES + l) as f32 + 0.5;
+            let rows = [0, 1, 2, 3].map(|i| {
+                let row: Vec<f32> = (0..S::LANES).map(|l| value(i, l)).collect();
+                // SAFETY: LANES values.
+                unsafe { s.load_ptr(row.as_ptr()) }
+            });
+            // Ends with the last element, so that a sanitizer sees what is written past it.
+            let mut dst = vec![CANARY; (S::LANES - 1) * stride + count];
+            // SAFETY: `count` values at every multiple of the stride below LANES.
+            unsafe { s.store_columns(rows, count, dst.as_mut_ptr(), stride) };
+            for (index, found) in dst.iter().enumerate() {
+                let (l, i) = (index / stride, index % stride);
+                let expected = if i < count { value(i, l) } else { CANARY };
+                assert_eq!(found.to_bits(), expected.to_bits(), "{count}, {stride}: ({l}, {i})");
             }
         }
     }
