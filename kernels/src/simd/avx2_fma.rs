@@ -2,16 +2,16 @@
 
 use core::arch::x86_64::{
     __m128, __m256, __m256i, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_add_ps,
-    _mm_add_ss, _mm_castps_pd, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss,
-    _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_storeh_pd, _mm_storel_pd, _mm_storeu_ps,
-    _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps,
-    _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
-    _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps,
-    _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps,
-    _mm256_unpacklo_ps, _mm256_xor_si256,
+    _mm_add_ss, _mm_castps_pd, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_loadu_ps, _mm_max_ps,
+    _mm_max_ss, _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_storeh_pd, _mm_storel_pd,
+    _mm_storeu_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
+    _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps128_ps256, _mm256_castps256_ps128,
+    _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps,
+    _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_insertf128_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
+    _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps, _mm256_sra_epi32, _mm256_storeu_ps,
+    _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
 use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
@@ -195,15 +195,32 @@ impl Simd for Avx2Fma {
         dst: *mut f32,
         dst_stride: usize,
     ) {
+        // Halves of rows i and i + 4 side by side: the first halves, then the second.
         let mut v = [self.splat(0.0); LANES];
-        for (i, v) in v.iter_mut().enumerate() {
-            if i < rows {
-                // SAFETY: the caller vouches for `cols <= LANES` values in each of `rows` rows.
-                *v = unsafe { self.load_ptr_first(src.wrapping_add(i * src_stride), cols) };
+        if rows == LANES && cols == LANES {
+            // Loads put them there, which takes no shuffle.
+            for (i, v) in v.iter_mut().enumerate() {
+                let first = src.wrapping_add(i % 4 * src_stride + i / 4 * 4);
+                // SAFETY: AVX by the token; the caller vouches for LANES values in as many rows.
+                *v = unsafe {
+                    let low = _mm256_castps128_ps256(_mm_loadu_ps(first));
+                    _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(first.wrapping_add(4 * src_stride)))
+                };
+            }
+        } else {
+            let mut t = v;
+            for (i, t) in t.iter_mut().enumerate() {
+                if i < rows {
+                    // SAFETY: the caller vouches for `cols <= LANES` values in each of `rows` rows.
+                    *t = unsafe { self.load_ptr_first(src.wrapping_add(i * src_stride), cols) };
+                }
+            }
+            for i in 0..4 {
+                v[i] = proven!(_mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]));
+                v[i + 4] = proven!(_mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]));
             }
         }
-        // Three rounds, each pairs registers 1, 2, 4 apart and swaps the off-diagonal quarters of
-        // the 2 x 2 blocks of that size.
+        // In each half register four rows make a 4 x 4 transpose, in two rounds: pairs, then quads.
         let t = v;
         for i in [0, 2, 4, 6] {
             v[i] = proven!(_mm256_unpacklo_ps(t[i], t[i + 1]));
@@ -215,11 +232,6 @@ impl Simd for Avx2Fma {
                 v[i + j] = proven!(_mm256_shuffle_ps::<0x44>(t[half], t[half + 2]));
                 v[i + j + 1] = proven!(_mm256_shuffle_ps::<0xee>(t[half], t[half + 2]));
             }
-        }
-        let t = v;
-        for i in 0..4 {
-            v[i] = proven!(_mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]));
-            v[i + 4] = proven!(_mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]));
         }
         for (j, v) in v.iter().enumerate() {
             if j < cols {

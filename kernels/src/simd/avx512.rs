@@ -166,45 +166,17 @@ impl Simd for Avx512 {
         dst: *mut f32,
         dst_stride: usize,
     ) {
-        let mut v = [self.splat(0.0); LANES];
-        for (i, v) in v.iter_mut().enumerate() {
-            if i < rows {
-                // SAFETY: the caller vouches for `cols <= LANES` values in each of `rows` rows.
-                *v = unsafe { self.load_ptr_first(src.wrapping_add(i * src_stride), cols) };
-            }
-        }
-        // Within each quarter register four rows make a 4 x 4 transpose, in two rounds; then the
-        // quarters, as elements of a 4 x 4 matrix of quarters, are transposed in two more.
-        let t = v;
-        for i in [0, 2, 4, 6, 8, 10, 12, 14] {
-            v[i] = proven!(_mm512_unpacklo_ps(t[i], t[i + 1]));
-            v[i + 1] = proven!(_mm512_unpackhi_ps(t[i], t[i + 1]));
-        }
-        let t = v;
-        for i in [0, 4, 8, 12] {
-            for (half, j) in [(i, 0), (i + 1, 2)] {
-                v[i + j] = proven!(_mm512_shuffle_ps::<0x44>(t[half], t[half + 2]));
-                v[i + j + 1] = proven!(_mm512_shuffle_ps::<0xee>(t[half], t[half + 2]));
-            }
-        }
-        let t = v;
-        for i in 0..4 {
-            for (j, pair) in [(0, i), (8, i + 8)] {
-                v[i + j] = proven!(_mm512_shuffle_f32x4::<0x88>(t[pair], t[pair + 4]));
-                v[i + j + 4] = proven!(_mm512_shuffle_f32x4::<0xdd>(t[pair], t[pair + 4]));
-            }
-        }
-        let t = v;
-        for i in 0..4 {
-            for j in [0, 4] {
-                v[i + j] = proven!(_mm512_shuffle_f32x4::<0x88>(t[i + j], t[i + j + 8]));
-                v[i + j + 8] = proven!(_mm512_shuffle_f32x4::<0xdd>(t[i + j], t[i + j + 8]));
-            }
-        }
-        for (j, v) in v.iter().enumerate() {
-            if j < cols {
-                // SAFETY: the caller vouches for LANES values in each of `cols` rows.
-                unsafe { self.store_ptr(*v, dst.wrapping_add(j * dst_stride)) }
+        const HALF: usize = LANES / 2;
+        // Four quarters: loads put rows into halves of registers there, which spares half of the shuffles.
+        for row in [0, HALF] {
+            for col in [0, HALF] {
+                let src = src.wrapping_add(row * src_stride + col);
+                let dst = dst.wrapping_add(col * dst_stride + row);
+                let rows = rows.saturating_sub(row).min(HALF);
+                let cols = cols.saturating_sub(col).min(HALF);
+                // SAFETY: a part of the matrix, by the caller's word, and of the LANES values in each of its
+                // columns.
+                unsafe { self.half.transpose_ptr(src, src_stride, rows, cols, dst, dst_stride) };
             }
         }
     }
