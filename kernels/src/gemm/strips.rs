@@ -12,7 +12,7 @@ use super::packing::{self, Source, Strides};
 use super::problem::Problem;
 use super::row::{self, ShortPlan};
 use super::strategy::{Deal, ENOUGH, SHORT_K, half_columns, is_direct, panel_limit, rows_limit};
-use super::table::{StripFn, half_strip_fn, short_strip_fn, strip_fn};
+use super::table::{StripFn, best_strip_fn, half_strip_fn, strip_fn};
 use crate::simd::{Pointer, Routine, Simd};
 
 /// One strip, or two below one another.
@@ -163,8 +163,7 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             half_strip_fn(s, rows, &strip)
                 .or_else(|| strip_fn(s.half(), rows, vectors, split, false))?
         } else {
-            short_strip_fn(s, rows, vectors, split, &strip)
-                .or_else(|| strip_fn(s, rows, vectors, split, last != 0))?
+            best_strip_fn(s, rows, vectors, split, &strip)?
         };
         Some((function, strip))
     };

@@ -102,7 +102,8 @@ pub(super) fn short_strip_fn<S: Simd>(
     Some(if split {
         pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
     } else {
-        pick!(ONE, max_rows: 1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10])
+        pick!(ONE, max_rows:
+            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [7 8 9] 4 x [4 5 6])
     })
 }
 
@@ -155,7 +156,23 @@ pub(super) fn half_strip_fn<S: Simd>(s: S, rows: usize, strip: &Strip) -> Option
     Some(pick!(4 8 10))
 }
 
-/// Computes one strip of tiles of `rows` rows and `vectors` vectors: see [`strip_fn`].
+/// What computes `strip` in the least time: see [`short_strip_fn`], which fetches nothing, and [`strip_fn`].
+#[inline(always)]
+pub(super) fn best_strip_fn<S: Simd>(
+    s: S,
+    rows: usize,
+    vectors: usize,
+    split: bool,
+    strip: &Strip,
+) -> Option<StripFn> {
+    let fetches = strip.ahead > 0 || strip.fetch_rhs || strip.next_rows > 0;
+    if !fetches && let Some(function) = short_strip_fn(s, rows, vectors, split, strip) {
+        return Some(function);
+    }
+    strip_fn(s, rows, vectors, split, strip.last < S::LANES)
+}
+
+/// Computes one strip of tiles of `rows` rows and `vectors` vectors.
 ///
 /// # Safety
 /// As for [`Tiles`].
@@ -171,7 +188,7 @@ pub(super) unsafe fn run_strip<S: Simd>(
     out: *mut f32,
     bias: *const f32,
 ) {
-    if let Some(function) = strip_fn(s, rows, vectors, split, strip.last < S::LANES) {
+    if let Some(function) = best_strip_fn(s, rows, vectors, split, strip) {
         // SAFETY: by the caller's word; the token proves the instructions of the function.
         unsafe { function(strip, lhs, rhs, out, bias, core::ptr::null_mut()) };
     } else {
