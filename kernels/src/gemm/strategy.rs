@@ -57,9 +57,10 @@ const LINE_ALIAS: usize = 512;
 const LINE_PACK_MIN_ROWS: usize = 128;
 const LINE_PACK_MIN_K: usize = 256;
 /// Rows of B that do not alias are packed from so many rows of A on, and so many elements of B: fewer stay in
-/// the second cache. Rows that tear the lines of a panel in two, as most that are no multiple of one, cost
-/// more where they lie.
+/// the second cache. Panels of several lines, of a B below [`FAR_RHS`], are worth it later. Rows that tear the
+/// lines of a panel in two, as most that are no multiple of one, cost more where they lie.
 const FAR_PACK_MIN_ROWS: usize = 640;
+const NEAR_PACK_MIN_ROWS: usize = 1280;
 const TORN_PACK_MIN_ROWS: usize = 256;
 const FAR_PACK_MIN_RHS: usize = 1 << 16;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
@@ -226,11 +227,18 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not known: the
     // choice is made before.)
     let is_torn = is_line && !stride.is_multiple_of(width);
-    let many_rows = if is_torn { TORN_PACK_MIN_ROWS } else { FAR_PACK_MIN_ROWS };
+    let len = n.saturating_mul(k);
+    let many_rows = if is_torn {
+        TORN_PACK_MIN_ROWS
+    } else if is_line || len >= FAR_RHS {
+        FAR_PACK_MIN_ROWS
+    } else {
+        NEAR_PACK_MIN_ROWS
+    };
     repays_packing(m, k)
         && (aliases(stride)
             || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
-            || m >= many_rows && n.saturating_mul(k) >= FAR_PACK_MIN_RHS)
+            || m >= many_rows && len >= FAR_PACK_MIN_RHS)
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.
