@@ -144,6 +144,19 @@ fn large_rhs() {
     }
 }
 
+/// Rows of B that the first cache does not keep a line of: tiles go along all panels, of one height and of two.
+#[test]
+fn tiles_along_all_panels() {
+    let mut r = Random(9);
+    for (m, n, k) in [(36, 64, 160), (37, 96, 300), (4, 128, 128), (65, 128, 257)] {
+        for lhs in [Lies::Rows, Lies::Columns] {
+            for kind in KINDS {
+                check(&Case::new(m, n, k, [lhs, Lies::Rows, Lies::Rows], kind, r.next()));
+            }
+        }
+    }
+}
+
 #[test]
 fn lengths_beyond_any_slice_are_refused() {
     let (huge, longest) = (usize::MAX, isize::MAX.cast_unsigned());

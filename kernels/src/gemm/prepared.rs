@@ -4,7 +4,7 @@ use super::column::Column;
 use super::microkernel::Strip;
 use super::outline::Outline;
 use super::row::ShortPlan;
-use super::strips::{self, PackedStrips, Small, Strips, TwoStrips};
+use super::strips::{self, PackedStrips, Small, Stack, Strips};
 use super::table::StripFn;
 use super::{EpilogueKind, Plan};
 use crate::simd::{Pointer, Simd};
@@ -60,8 +60,8 @@ enum Code {
     Strip(StripFn, Strip),
     /// One row.
     Row(Pointer<ShortPlan>, ShortPlan),
-    /// Two strips.
-    Strips(TwoStrips),
+    /// Several strips.
+    Stack(Stack),
     /// Strips of a B that is packed first.
     Packed(Pointer<PackedStrips>, PackedStrips),
     /// Whatever the outline asks for.
@@ -149,7 +149,7 @@ impl Prepared {
             match self.code {
                 Code::Strip(function, ref strip) => function(strip, lhs, rhs, c, operand, scratch),
                 Code::Row(function, ref plan) => function(plan, lhs, rhs, c, operand, scratch),
-                Code::Strips(ref strips) => strips.run(lhs, rhs, c, operand, scratch),
+                Code::Stack(ref stack) => stack.run(lhs, rhs, c, operand, scratch),
                 Code::Packed(function, ref strips) => {
                     function(strips, lhs, rhs, c, operand, scratch);
                 }
@@ -187,7 +187,7 @@ fn code<S: Simd>(s: S, outline: &Outline) -> Code {
     match strips::small(s, &problem, outline.order()) {
         Some(Small::Row(function, plan)) => Code::Row(function, plan),
         Some(Small::Direct(Strips::One(function, strip))) => Code::Strip(function, strip),
-        Some(Small::Direct(Strips::Two(strips))) => Code::Strips(strips),
+        Some(Small::Direct(Strips::Stack(stack))) => Code::Stack(stack),
         Some(Small::Packed(strips)) => Code::Packed(s.pointer::<PackedStrips>(), strips),
         None if outline.is_column() => Code::Product(s.pointer::<Column>()),
         None => Code::Product(s.pointer::<Outline>()),

@@ -85,6 +85,10 @@ const HALF_MIN_PRODUCTS: usize = 1 << 10;
 /// Accumulators that keep two units of multiply-adds with a latency of four busy, and two to spare.
 pub(super) const ENOUGH: usize = 10;
 
+/// Sets of a first cache of 32 kilobytes, and lines in each.
+const CACHE_SETS: usize = 64;
+const CACHE_WAYS: usize = 8;
+
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
@@ -214,6 +218,15 @@ pub(super) fn rows_limit<S: Simd>(split: bool, vectors: usize) -> usize {
 #[inline(always)]
 pub(super) fn aliases(stride: usize) -> bool {
     stride > 0 && stride.is_multiple_of(ALIAS)
+}
+
+/// Whether the first cache keeps a line of each of `k` rows `stride` apart: those that are several lines apart
+/// reach but a part of its sets.
+#[inline(always)]
+pub(super) const fn keeps_lines(k: usize, stride: usize) -> bool {
+    let apart = if stride.is_multiple_of(LINE) { stride / LINE } else { 1 };
+    let sets = CACHE_SETS >> min(apart.trailing_zeros() as usize, CACHE_SETS.ilog2() as usize);
+    k <= sets * CACHE_WAYS
 }
 
 /// Whether B, of contiguous rows, is worth packing: its rows fall onto few cache sets, or so many rows of A
