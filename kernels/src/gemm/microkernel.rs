@@ -370,14 +370,13 @@ unsafe fn accumulate<
     strip: &Strip,
     fetch: Fetch,
 ) -> [[S::F32; NV]; MR] {
-    let Strip { k, rhs_row, last, .. } = *strip;
+    let Strip { k: mut left, rhs_row, last, .. } = *strip;
     let (lhs_row, lhs_col) = strip.lhs_strides::<LHS>();
     let mut groups = row_groups::<S, LHS>(s, lhs, lhs_row);
     if STORE == ANY && strip.ahead > 0 {
         prefetch_tile::<S, MR, NV>(s, out.wrapping_add(strip.ahead), strip.out_row);
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
-    let mut left = k;
     // The products of `b` with column p of A in these rows of the tile, added to `acc`. Written out, as a
     // loop this long would not always be unrolled.
     macro_rules! add_rows {
@@ -458,7 +457,7 @@ unsafe fn accumulate<
             }
         };
     }
-    let is_long = STORE == ANY && k >= PREFETCH_K;
+    let is_long = STORE == ANY && strip.k >= PREFETCH_K;
     let ahead = if CHAINS == SPLIT && is_long { SPLIT_AHEAD } else { 0 };
     if is_long {
         match fetch {
