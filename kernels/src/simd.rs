@@ -178,7 +178,7 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     ///
     /// # Safety
     /// `rows <= LANES`, `cols <= LANES`; every row `src + i * src_stride` is valid for reading
-    /// `cols` f32, and every row `dst + j * dst_stride` for writing [`Self::LANES`].
+    /// `cols` f32, and every row `dst + j * dst_stride` for writing [`Self::LANES`], none of them in those.
     unsafe fn transpose_ptr(
         self,
         src: *const f32,

@@ -148,10 +148,12 @@ fn large_rhs() {
 #[test]
 fn tiles_along_all_panels() {
     let mut r = Random(9);
-    for (m, n, k) in [(36, 64, 160), (37, 96, 300), (4, 128, 128), (65, 128, 257)] {
+    for (m, n, k) in [(36, 64, 160), (37, 96, 300), (4, 128, 128), (65, 128, 257), (2, 64, 200)] {
         for lhs in [Lies::Rows, Lies::Columns] {
-            for kind in KINDS {
-                check(&Case::new(m, n, k, [lhs, Lies::Rows, Lies::Rows], kind, r.next()));
+            for rhs in [Lies::Rows, Lies::Columns] {
+                for kind in KINDS {
+                    check(&Case::new(m, n, k, [lhs, rhs, Lies::Rows], kind, r.next()));
+                }
             }
         }
     }
@@ -167,6 +169,10 @@ fn lengths_beyond_any_slice_are_refused() {
         let what = "operand of the epilogue";
         let error = prepared.run(&[], &[], &mut [], &[], &mut []);
         assert_eq!(error, Err(Error::Length { what, expected: longest, found: 0 }));
+        // Rows of C so far from each other that the one behind the last has no place.
+        let (rows, wide) = (Layout::row_major, Layout::strided(6, 128, (huge - 128) / 5, 1));
+        let (lhs, rhs) = (rows(6, 128), rows(128, 128));
+        assert!(Prepared::new(level, 1.0, lhs, rhs, 0.0, wide, EpilogueKind::None).is_ok());
         let lhs = Layout::strided(2, 1, longest + 9, 1);
         let (rhs, c) = (row(1, 2), row(2, 2));
         let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None).unwrap();

@@ -224,7 +224,7 @@ pub(super) fn aliases(stride: usize) -> bool {
 /// reach but a part of its sets.
 #[inline(always)]
 pub(super) const fn keeps_lines(k: usize, stride: usize) -> bool {
-    let apart = if stride.is_multiple_of(LINE) { stride / LINE } else { 1 };
+    let apart = if stride > 0 && stride.is_multiple_of(LINE) { stride / LINE } else { 1 };
     let sets = CACHE_SETS >> min(apart.trailing_zeros() as usize, CACHE_SETS.ilog2() as usize);
     k <= sets * CACHE_WAYS
 }

@@ -2,7 +2,7 @@
 //! functions of the microkernel.
 //!
 //! A small product, unless [`row`] has code for it, is one strip of equal tiles, or two whose tiles differ
-//! by a row. Who keeps the choice ([`super::Prepared`]) has but to call them. A transposed B is packed first.
+//! by a row, or as many as there are tiles below one another. Who keeps the choice ([`super::Prepared`]) has but to call them. A transposed B is packed first.
 
 use super::Order;
 use super::blocking::aligned;
@@ -187,8 +187,8 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
         .find(|rows| m.is_multiple_of(*rows))
         .filter(|rows| *rows >= tiles.small || k <= SHORT_K && *rows * vectors >= ENOUGH);
     // Down a panel of B and then down the next, which reads A once for each; or, where such a panel does not stay
-    // in the first cache anyway, along all of them with one tile of A: at AVX2 128 to 256 cubed take 1 % less. (To
-    // panels of several lines it is the same, or worse.)
+    // in the first cache anyway, along all of them with one tile of A: at AVX2 128 to 256 cubed take 1 % less.
+    // (Panels of several lines, those of AVX-512, gain nothing.)
     let is_line = vectors * lanes <= LINE;
     let is_along = panel_count > 1 && is_line && !keeps_lines(k, rhs.row);
     if let Some(rows) = equal
@@ -201,11 +201,11 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
         let (times, tiles) = if is_along { (tiles, 1) } else { (1, tiles) };
         let (function, strip) = strip(rows, tiles)?;
         let rows = rows * tiles;
-        let (lhs_step, out_step) = (rows.wrapping_mul(lhs.row), rows * out_row);
+        let (lhs_step, out_step) = (rows.wrapping_mul(lhs.row), rows.wrapping_mul(out_row));
         Some(Repeated { function, strip, times, lhs_step, out_step })
     };
     let (upper, lower) = match equal {
-        Some(rows) => (repeated(rows, m / rows)?, Repeated { times: 0, ..repeated(rows, 0)? }),
+        Some(rows) => (repeated(rows, m / rows)?, repeated(rows, 0)?),
         None => (
             repeated(tiles.small + 1, tiles.larger)?,
             repeated(tiles.small, tile_count - tiles.larger)?,

@@ -2,16 +2,16 @@
 
 use core::arch::x86_64::{
     __m128, __m256, __m256i, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_add_ps,
-    _mm_add_ss, _mm_castps_pd, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_loadu_ps, _mm_max_ps,
-    _mm_max_ss, _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_storeh_pd, _mm_storel_pd,
-    _mm_storeu_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
-    _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps128_ps256, _mm256_castps256_ps128,
-    _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps,
-    _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_insertf128_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps, _mm256_sra_epi32, _mm256_storeu_ps,
-    _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm256_xor_si256,
+    _mm_add_ss, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_loadu_ps, _mm_max_ps, _mm_max_ss,
+    _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_storeu_ps, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps128_ps256,
+    _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_div_ps,
+    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_insertf128_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_permute2f128_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_sll_epi32, _mm256_sqrt_ps,
+    _mm256_sra_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_ps,
+    _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
 use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
@@ -269,8 +269,10 @@ impl Simd for Avx2Fma {
                         (l, _mm256_castps256_ps128(pairs)),
                         (l + 4, _mm256_extractf128_ps::<1>(pairs)),
                     ] {
-                        _mm_storel_pd(column(l).cast(), _mm_castps_pd(half));
-                        _mm_storeh_pd(column(l + 1).cast(), _mm_castps_pd(half));
+                        // As numbers that need not be aligned to their size.
+                        let [first, second] = core::mem::transmute::<__m128, [f64; 2]>(half);
+                        column(l).cast::<f64>().write_unaligned(first);
+                        column(l + 1).cast::<f64>().write_unaligned(second);
                     }
                 }
             }

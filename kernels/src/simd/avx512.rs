@@ -170,8 +170,8 @@ impl Simd for Avx512 {
         // Four quarters: loads put rows into halves of registers there, which spares half of the shuffles.
         for row in [0, HALF] {
             for col in [0, HALF] {
-                let src = src.wrapping_add(row * src_stride + col);
-                let dst = dst.wrapping_add(col * dst_stride + row);
+                let src = src.wrapping_add(row.wrapping_mul(src_stride)).wrapping_add(col);
+                let dst = dst.wrapping_add(col.wrapping_mul(dst_stride)).wrapping_add(row);
                 let rows = rows.saturating_sub(row).min(HALF);
                 let cols = cols.saturating_sub(col).min(HALF);
                 // SAFETY: a part of the matrix, by the caller's word, and of the LANES values in each of its
