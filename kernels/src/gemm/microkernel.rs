@@ -430,10 +430,8 @@ unsafe fn accumulate<
         // 30 took 4 % longer, 16 x 16 ones of k = 7 and 10 14 and 7 %.
         if left & 2 != 0 {
             step!(chains[0], 0, false);
-            // Between them, or the compiler mixes both steps, for which sixteen registers are too few.
-            advance!(1);
-            step!(chains[0], 0, true);
-            advance!(1);
+            step!(chains[0], 1, true);
+            advance!(2);
         }
         if left & 1 != 0 {
             step!(chains[0], 0, true);
