@@ -242,7 +242,7 @@ impl Simd for Avx2Fma {
     }
     #[inline(always)]
     unsafe fn store_columns(self, v: [__m256; 4], count: usize, ptr: *mut f32, stride: usize) {
-        // Quarters of two rows: values of columns 0 and 1, and of 2 and 3.
+        // In each half, pairs of two rows: of columns 0 and 1, and of 2 and 3.
         let pairs = |a, b| proven!((_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
         let column = |l: usize| ptr.wrapping_add(l * stride);
         let (low, high) = pairs(v[0], v[1]);

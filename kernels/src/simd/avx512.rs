@@ -193,7 +193,7 @@ impl Simd for Avx512 {
             }
             return;
         }
-        // Quarters of two rows: values of columns 0 and 1, and of 2 and 3.
+        // In each quarter, pairs of two rows: of columns 0 and 1, and of 2 and 3; then quads of four.
         let pairs = |a, b| proven!((_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
         let (low, high) = pairs(v[0], v[1]);
         let (next_low, next_high) = pairs(v[2], v[3]);
