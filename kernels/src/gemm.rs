@@ -45,6 +45,7 @@ mod blocking;
 mod column;
 mod dense_row;
 mod epilogue;
+mod few_columns;
 mod microkernel;
 mod outline;
 mod packing;

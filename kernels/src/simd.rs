@@ -125,6 +125,8 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     const REGISTERS: usize;
     /// Whether [`Self::mul_add`] rounds once.
     const FUSED: bool;
+    /// Whether [`Self::load_columns`] takes little more than to load as many registers.
+    const LOADS_COLUMNS: bool = false;
 
     /// The token of half the width, whose instructions this one implies.
     fn half(self) -> Self::Half;
@@ -188,6 +190,33 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         dst: *mut f32,
         dst_stride: usize,
     );
+    /// Loads four values of each of [`Self::LANES`] rows: lane l of register t is `ptr + l * stride + t`.
+    ///
+    /// # Safety
+    /// For every lane l, `ptr + l * stride` is valid for reading four f32.
+    #[inline(always)]
+    unsafe fn load_columns(self, ptr: *const f32, stride: usize) -> [Self::F32; 4] {
+        let mut columns = [self.splat(0.0); 4];
+        for (t, column) in columns.iter_mut().enumerate() {
+            // SAFETY: value t of every row, by the caller's word.
+            *column = unsafe { self.load_apart(ptr.wrapping_add(t), stride) };
+        }
+        columns
+    }
+    /// Loads lane l from `ptr + l * stride`.
+    ///
+    /// # Safety
+    /// All these places are valid for reading.
+    #[inline(always)]
+    unsafe fn load_apart(self, ptr: *const f32, stride: usize) -> Self::F32 {
+        let mut lanes = [0.0_f32; BLOCK];
+        for (l, x) in lanes.iter_mut().take(Self::LANES).enumerate() {
+            // SAFETY: by the caller's word.
+            *x = unsafe { *ptr.wrapping_add(l.wrapping_mul(stride)) };
+        }
+        // SAFETY: a block has LANES values.
+        unsafe { self.load_ptr(lanes.as_ptr()) }
+    }
     /// Writes registers as columns: lane l of register i < `count` to `ptr + l * stride + i`.
     ///
     /// # Safety

@@ -18,11 +18,15 @@
 //! A tall C of few columns would leave lanes empty. Where A is transposed its columns fill them:
 //! such a C is computed as its transpose, each element by the same chain.
 //!
+//! Where it is not, registers are filled by columns of A all the same ([`few_columns`]), but for the rows that
+//! fill none.
+//!
 //! Up to half a register of leftover columns is a last panel of half registers.
 //!
 //! What is packed, and the sizes of blocks, panels and tiles, is chosen in [`strategy`](super::strategy).
 
 use super::epilogue::{self, After};
+use super::few_columns::{self, FewColumns};
 use super::microkernel::{Finish, LINE, MAX_ROWS, Strip};
 use super::packing::{self, Source};
 use super::problem::Problem;
@@ -52,6 +56,14 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         return;
     }
     let problem = &problem.columns_from(done);
+    let rows = few_columns::rows::<S>(problem);
+    if rows > 0 {
+        s.call(FewColumns { problem, rows });
+    }
+    if rows == problem.m {
+        return;
+    }
+    let problem = &problem.rows_from(rows);
     let Problem { m, n, lhs, rhs, .. } = *problem;
     if is_narrow(problem) {
         // C^T = B^T A^T.
@@ -95,7 +107,15 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         unsafe { packing::pack_rhs(s, rhs, k, n, width, packed) };
         rhs = Source { ptr: packed, row: width, col: 1 };
     }
-    let problem = Problem { rhs, ..problem };
+    let mut problem = Problem { rhs, ..problem };
+    let rows = few_columns::rows::<S>(&problem);
+    if rows > 0 {
+        s.call(FewColumns { problem: &problem, rows });
+        if rows == problem.m {
+            return;
+        }
+        problem = problem.rows_from(rows);
+    }
     let panels = Panels::new::<S>(&problem);
     let mut column = 0;
     for panel in 0..panels.full {
@@ -147,6 +167,7 @@ unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: u
         finish,
         ahead: 0,
         fetch_rhs: false,
+        fetch_lhs: false,
         next_panel: 0,
         next_rows: 0,
     };
@@ -423,6 +444,7 @@ unsafe fn run_panel<S: Simd>(
             finish: part.finish,
             ahead: if is_far { cols } else { 0 },
             fetch_rhs: place == Place::Far && done == 0,
+            fetch_lhs: false,
             next_panel: next.unwrap_or(0).wrapping_add(fetched.wrapping_mul(rhs_row)),
             next_rows,
         };

@@ -112,6 +112,8 @@ pub(super) struct Strip {
     pub(super) ahead: usize,
     /// Whether the first tile is to fetch its rows of B ahead.
     pub(super) fetch_rhs: bool,
+    /// Whether tiles that read A by columns ([`few_columns`](super::few_columns)) are to fetch it ahead.
+    pub(super) fetch_lhs: bool,
     /// As many elements on in B lie the rows of the next panel that the first tile is to fetch, if it is not its
     /// own; those of the other tiles follow. Any number, as the panel may lie before this one.
     pub(super) next_panel: usize,

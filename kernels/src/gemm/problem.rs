@@ -47,6 +47,18 @@ impl Problem {
         }
     }
 
+    /// The rows from `row` on.
+    #[inline(always)]
+    pub(super) fn rows_from(&self, row: usize) -> Self {
+        Self {
+            m: self.m - row,
+            lhs: self.lhs.at(row, 0),
+            out: self.out.wrapping_add(row.wrapping_mul(self.out_row)),
+            after: self.after.at(row, 0),
+            ..*self
+        }
+    }
+
     /// What becomes of the sums of the block of k that starts at `p`.
     #[inline(always)]
     pub(super) fn block_finish(&self, p: usize, is_last: bool) -> Finish {

@@ -8,6 +8,7 @@
 use super::Order;
 use super::blocking::aligned;
 use super::epilogue::Pass;
+use super::few_columns;
 use super::microkernel::{LINE, Strip};
 use super::packing::{self, Source, Strides};
 use super::problem::Problem;
@@ -144,13 +145,35 @@ pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Sm
 /// may have two units for them where they have one for whole registers.
 fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let problem = problem.gated();
-    let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = problem;
+    let rows = few_columns::rows::<S>(&problem);
+    if rows == 0 {
+        return strips_of_tiles(s, &problem);
+    }
+    if problem.after.pass != Pass::None {
+        return None;
+    }
+    let (function, strip) = few_columns::strip(s, &problem, rows)?;
+    if rows == problem.m {
+        return Some(Strips::One(function, strip));
+    }
+    let lhs_step = rows.wrapping_mul(problem.lhs.row);
+    let out_step = rows.wrapping_mul(problem.out_row);
+    let upper = Repeated { function, strip, times: 1, lhs_step, out_step };
+    let Strips::One(function, strip) = strips_of_tiles(s, &problem.rows_from(rows))? else {
+        return None;
+    };
+    let lower = Repeated { function, strip, times: 1, lhs_step: 0, out_step: 0 };
+    Some(Strips::Stack(Stack { upper, lower }))
+}
+
+fn strips_of_tiles<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
+    let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = *problem;
     let half = S::Half::LANES < S::LANES && n == S::Half::LANES && !split;
     let lanes = if half { n } else { S::LANES };
     let (panels, panel_count) = Deal::new(n.div_ceil(lanes), panel_limit::<S>(split));
     let last = n % lanes;
     let even = panels.larger == 0 && (panel_count == 1 || last == 0);
-    if after.pass != Pass::None || !even || last > 0 && half_columns::<S>(&problem) > 0 {
+    if after.pass != Pass::None || !even || last > 0 && half_columns::<S>(problem) > 0 {
         return None;
     }
     let vectors = panels.small;
@@ -168,6 +191,7 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             finish,
             ahead: 0,
             fetch_rhs: false,
+            fetch_lhs: false,
             next_panel: 0,
             next_rows: 0,
         };

@@ -54,6 +54,20 @@ impl Avx2Fma {
         unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(start).cast()) }
     }
 
+    /// Transposes each half of four registers, 4 x 4: pairs of two rows, then quads.
+    #[inline(always)]
+    fn turn_halves(self, v: [__m256; 4]) -> [__m256; 4] {
+        let pairs = |a, b| proven!((_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+        let (low, high) = pairs(v[0], v[1]);
+        let (next_low, next_high) = pairs(v[2], v[3]);
+        proven!([
+            _mm256_shuffle_ps::<0x44>(low, next_low),
+            _mm256_shuffle_ps::<0xee>(low, next_low),
+            _mm256_shuffle_ps::<0x44>(high, next_high),
+            _mm256_shuffle_ps::<0xee>(high, next_high),
+        ])
+    }
+
     /// The last two steps of the reduction trees, on four lanes.
     #[inline(always)]
     fn sum_quad(self, v: __m128) -> f32 {
@@ -91,6 +105,7 @@ impl Simd for Avx2Fma {
     const LANES: usize = LANES;
     const REGISTERS: usize = 16;
     const FUSED: bool = true;
+    const LOADS_COLUMNS: bool = true;
 
     #[inline(always)]
     fn half(self) -> Self {
@@ -220,20 +235,12 @@ impl Simd for Avx2Fma {
                 v[i + 4] = proven!(_mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]));
             }
         }
-        // In each half register four rows make a 4 x 4 transpose, in two rounds: pairs, then quads.
-        let t = v;
-        for i in [0, 2, 4, 6] {
-            v[i] = proven!(_mm256_unpacklo_ps(t[i], t[i + 1]));
-            v[i + 1] = proven!(_mm256_unpackhi_ps(t[i], t[i + 1]));
-        }
-        let t = v;
-        for i in [0, 4] {
-            for (half, j) in [(i, 0), (i + 1, 2)] {
-                v[i + j] = proven!(_mm256_shuffle_ps::<0x44>(t[half], t[half + 2]));
-                v[i + j + 1] = proven!(_mm256_shuffle_ps::<0xee>(t[half], t[half + 2]));
-            }
-        }
-        for (j, v) in v.iter().enumerate() {
+        // (No closure: it would not be compiled for AVX.)
+        let columns = [
+            self.turn_halves([v[0], v[1], v[2], v[3]]),
+            self.turn_halves([v[4], v[5], v[6], v[7]]),
+        ];
+        for (j, v) in columns.as_flattened().iter().enumerate() {
             if j < cols {
                 // SAFETY: the caller vouches for LANES values in each of `cols` rows.
                 unsafe { self.store_ptr(*v, dst.wrapping_add(j * dst_stride)) }
@@ -241,29 +248,36 @@ impl Simd for Avx2Fma {
         }
     }
     #[inline(always)]
+    unsafe fn load_columns(self, ptr: *const f32, stride: usize) -> [__m256; 4] {
+        // Halves of register i are rows i and i + 4.
+        let lower = self.opaque(ptr.wrapping_add(4_usize.wrapping_mul(stride)));
+        let mut v = [self.splat(0.0); 4];
+        for (i, v) in v.iter_mut().enumerate() {
+            let row = i.wrapping_mul(stride);
+            // SAFETY: AVX by the token; the caller vouches for four values in every row.
+            *v = unsafe {
+                let half = _mm256_castps128_ps256(_mm_loadu_ps(ptr.wrapping_add(row)));
+                _mm256_insertf128_ps::<1>(half, _mm_loadu_ps(lower.wrapping_add(row)))
+            };
+        }
+        self.turn_halves(v)
+    }
+    #[inline(always)]
     unsafe fn store_columns(self, v: [__m256; 4], count: usize, ptr: *mut f32, stride: usize) {
-        // In each half, pairs of two rows: of columns 0 and 1, and of 2 and 3.
-        let pairs = |a, b| proven!((_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
         let column = |l: usize| ptr.wrapping_add(l * stride);
-        let (low, high) = pairs(v[0], v[1]);
         // SAFETY: AVX by the token; each store is of no more than `count` values at a column, which the caller
         // vouches for.
         unsafe {
             if count == 4 {
-                let (next_low, next_high) = pairs(v[2], v[3]);
-                let quads = [
-                    _mm256_shuffle_ps::<0x44>(low, next_low),
-                    _mm256_shuffle_ps::<0xee>(low, next_low),
-                    _mm256_shuffle_ps::<0x44>(high, next_high),
-                    _mm256_shuffle_ps::<0xee>(high, next_high),
-                ];
-                for (l, quad) in quads.into_iter().enumerate() {
+                for (l, quad) in self.turn_halves(v).into_iter().enumerate() {
                     _mm_storeu_ps(column(l), _mm256_castps256_ps128(quad));
                     _mm_storeu_ps(column(l + 4), _mm256_extractf128_ps::<1>(quad));
                 }
                 return;
             }
             if count >= 2 {
+                // In each half, pairs of two rows: of columns 0 and 1, and of 2 and 3.
+                let (low, high) = (_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
                 for (l, pairs) in [(0, low), (2, high)] {
                     for (l, half) in [
                         (l, _mm256_castps256_ps128(pairs)),

@@ -2,17 +2,17 @@
 
 use core::arch::x86_64::{
     __m512, __m512i, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0,
-    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_prefetch, _mm_storeu_ps,
-    _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castps_si512, _mm512_castps512_ps128, _mm512_castps512_ps256, _mm512_castsi512_ps,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_div_ps, _mm512_extractf32x4_ps,
-    _mm512_extractf32x8_ps, _mm512_fixupimm_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_getexp_ps, _mm512_getmant_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
-    _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps,
-    _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_or_si512,
-    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps,
-    _mm512_sll_epi32, _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
-    _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
+    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_loadu_ps, _mm_prefetch,
+    _mm_storeu_ps, _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castps128_ps512, _mm512_castps512_ps128, _mm512_castps512_ps256,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_div_ps,
+    _mm512_extractf32x4_ps, _mm512_extractf32x8_ps, _mm512_fixupimm_ps, _mm512_fmadd_ps,
+    _mm512_fnmadd_ps, _mm512_getexp_ps, _mm512_getmant_ps, _mm512_insertf32x4, _mm512_loadu_ps,
+    _mm512_mask_blend_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps,
+    _mm512_or_si512, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4,
+    _mm512_shuffle_ps, _mm512_sll_epi32, _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps,
+    _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
 use super::{Avx2Fma, BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
@@ -48,6 +48,22 @@ impl Avx512 {
     }
 }
 
+impl Avx512 {
+    /// Transposes each quarter of four registers, 4 x 4: pairs of two rows, then quads.
+    #[inline(always)]
+    fn turn_quarters(self, v: [__m512; 4]) -> [__m512; 4] {
+        let pairs = |a, b| proven!((_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+        let (low, high) = pairs(v[0], v[1]);
+        let (next_low, next_high) = pairs(v[2], v[3]);
+        proven!([
+            _mm512_shuffle_ps::<0x44>(low, next_low),
+            _mm512_shuffle_ps::<0xee>(low, next_low),
+            _mm512_shuffle_ps::<0x44>(high, next_high),
+            _mm512_shuffle_ps::<0xee>(high, next_high),
+        ])
+    }
+}
+
 /// The mask of the first `min(n, LANES)` lanes.
 #[inline(always)]
 fn first(n: usize) -> __mmask16 {
@@ -65,6 +81,7 @@ impl Simd for Avx512 {
     const LANES: usize = LANES;
     const REGISTERS: usize = 32;
     const FUSED: bool = true;
+    const LOADS_COLUMNS: bool = true;
 
     #[inline(always)]
     fn half(self) -> Avx2Fma {
@@ -181,6 +198,31 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn load_columns(self, ptr: *const f32, stride: usize) -> [__m512; 4] {
+        // Quarter q of register i is row 4 q + i. A pointer for each quarter: rows behind it are addressing modes.
+        let mut quarters = [ptr; 4];
+        let mut first = ptr;
+        for quarter in &mut quarters {
+            *quarter = first;
+            first = self.opaque(first.wrapping_add(4_usize.wrapping_mul(stride)));
+        }
+        let mut v = [self.splat(0.0); 4];
+        for (i, v) in v.iter_mut().enumerate() {
+            let row = i.wrapping_mul(stride);
+            // SAFETY: AVX-512 by the token; the caller vouches for four values in every row.
+            *v = unsafe {
+                let first = _mm512_castps128_ps512(_mm_loadu_ps(quarters[0].wrapping_add(row)));
+                let v = _mm_loadu_ps(quarters[1].wrapping_add(row));
+                let two = _mm512_insertf32x4::<1>(first, v);
+                let v = _mm_loadu_ps(quarters[2].wrapping_add(row));
+                let three = _mm512_insertf32x4::<2>(two, v);
+                let v = _mm_loadu_ps(quarters[3].wrapping_add(row));
+                _mm512_insertf32x4::<3>(three, v)
+            };
+        }
+        self.turn_quarters(v)
+    }
+    #[inline(always)]
     unsafe fn store_columns(self, v: [__m512; 4], count: usize, ptr: *mut f32, stride: usize) {
         if count < 4 {
             // Two halves of eight columns.
@@ -193,16 +235,7 @@ impl Simd for Avx512 {
             }
             return;
         }
-        // In each quarter, pairs of two rows: of columns 0 and 1, and of 2 and 3; then quads of four.
-        let pairs = |a, b| proven!((_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-        let (low, high) = pairs(v[0], v[1]);
-        let (next_low, next_high) = pairs(v[2], v[3]);
-        let quads = proven!([
-            _mm512_shuffle_ps::<0x44>(low, next_low),
-            _mm512_shuffle_ps::<0xee>(low, next_low),
-            _mm512_shuffle_ps::<0x44>(high, next_high),
-            _mm512_shuffle_ps::<0xee>(high, next_high),
-        ]);
+        let quads = self.turn_quarters(v);
         // From the first column to the last: in another order it took longer.
         let columns = [
             quads.map(|v| proven!(_mm512_castps512_ps128(v))),
