@@ -85,6 +85,56 @@ fn narrow_and_by_columns() {
     }
 }
 
+/// C of few columns by an A of contiguous rows, some of which fall onto few sets of a cache, with rows that fill
+/// no register and steps of k that are no multiple of four.
+#[test]
+fn few_columns() {
+    let mut r = Random(8);
+    let kinds = [
+        Kind::None,
+        Kind::Bias,
+        Kind::Activation(Activation::Relu),
+        Kind::Activation(Activation::Tanh),
+        Kind::Derivative(Activation::Relu),
+        Kind::InPlace(Activation::Relu),
+        Kind::InPlace(Activation::Tanh),
+    ];
+    for n in 2..=25 {
+        for (m, k) in [(8, 4), (16, 5), (35, 11), (40, 34), (31, 67), (32, 100)] {
+            let aliasing = Layout::RowsWithGap(1024 - k);
+            for a in [Layout::Rows, Layout::RowsWithGap(3), aliasing] {
+                for kind in kinds {
+                    let layouts = [a, Layout::Rows, Layout::RowsWithGap(n % 3)];
+                    let mut case = Case::new(m, n, k, layouts, kind, r.next());
+                    case.check_levels();
+                    (case.alpha, case.beta) = (-0.5, 1.5);
+                    case.check_levels();
+                    case.beta = 0.0;
+                    case.lhs = case.lhs.tight();
+                    case.c = case.c.tight();
+                    case.check_levels();
+                }
+            }
+        }
+    }
+}
+
+/// The same in blocks of k, and of an A from afar, which is fetched ahead.
+#[test]
+fn few_columns_of_many_products() {
+    let mut r = Random(9);
+    for n in [2, 3, 9, 10, 12, 15, 17, 24] {
+        for (m, k) in [(24, 513), (49, 1030), (1025, 259), (2625, 100)] {
+            for kind in [Kind::None, Kind::Activation(Activation::Relu)] {
+                let mut case = Case::new(m, n, k, [Layout::Rows; 3], kind, r.next());
+                case.check_levels();
+                case.beta = -1.0;
+                case.check_levels();
+            }
+        }
+    }
+}
+
 /// Rows, columns or diagonals that repeat.
 #[test]
 fn factors_whose_elements_share_a_place() {

@@ -93,7 +93,7 @@ const DEPTHS: [usize; 15] = [1, 2, 3, 4, 5, 7, 16, 31, 511, 512, 513, 1023, 1024
 #[test]
 fn a_block_is_one_chain() {
     let mut numbers = Numbers(1);
-    for (m, n) in [(4, 2), (2, 17), (3, 33), (5, 16), (13, 70)] {
+    for (m, n) in [(4, 2), (2, 17), (3, 33), (5, 16), (13, 70), (19, 10), (35, 21)] {
         for k in DEPTHS {
             check((m, n, k), &mut numbers);
         }

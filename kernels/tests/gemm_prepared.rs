@@ -117,6 +117,26 @@ fn eight_columns() {
     }
 }
 
+/// Registers of columns of A, whole and halves, with rows left and without.
+#[test]
+fn few_columns() {
+    let mut r = Random(10);
+    for n in 2..=25 {
+        for (m, k) in [(16, 5), (24, 100), (35, 11), (39, 37)] {
+            for lhs in [Lies::Rows, Lies::RowsWithGap(1024 - k)] {
+                for rhs in [Lies::Rows, Lies::Columns] {
+                    for kind in KINDS {
+                        let mut case = Case::new(m, n, k, [lhs, rhs, Lies::Rows], kind, r.next());
+                        check(&case);
+                        (case.alpha, case.beta) = (-0.5, 1.0);
+                        check(&case);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// One row in panels of columns, with some left and without.
 #[test]
 fn wide_rows() {

@@ -77,6 +77,7 @@ stamp! {
     fn memory() = memory_in;
     fn pointers() = pointers_in;
     fn transposes() = transposes_in;
+    fn loaded_columns() = loaded_columns_in;
     fn columns() = columns_in;
     fn blocks() = blocks_in;
 }
@@ -363,6 +364,29 @@ fn transposes_in<S: Simd>(s: S) {
                 };
                 assert_eq!(found.to_bits(), expected.to_bits(), "{rows} x {cols}: ({j}, {i})");
             }
+        }
+    }
+}
+
+#[test]
+fn columns_become_registers() {
+    at_every_level(loaded_columns);
+}
+
+#[inline(always)]
+fn loaded_columns_in<S: Simd>(s: S) {
+    for stride in [4, 5, 33] {
+        // Ends with the last element, so that a sanitizer sees what is read past it.
+        let len = (S::LANES - 1) * stride + 4;
+        let data: Vec<f32> = (0..len).map(|i| i as f32 + 0.5).collect();
+        // SAFETY: four values at every multiple of the stride below LANES.
+        let columns = unsafe { s.load_columns(data.as_ptr(), stride) };
+        for (t, column) in columns.into_iter().enumerate() {
+            let expected = (0..S::LANES).map(|l| data[l * stride + t]);
+            assert_same("load_columns", &lanes(s, column), expected.clone());
+            // SAFETY: value t of these four.
+            let column = unsafe { s.load_apart(data.as_ptr().add(t), stride) };
+            assert_same("load_apart", &lanes(s, column), expected);
         }
     }
 }
