@@ -36,10 +36,10 @@
 //! shapes of tiles there are. A and B are read where they lie; `packing` copies them if a transpose, the
 //! stride or much use asks for it, which `strategy` decides. `blocking` cuts the product such that A stays
 //! in the second-level cache; of a small one `strips` chooses the very code. `column` is for a single
-//! column, `row` for a single row, `scale` for k = 0, `staging` for a C whose rows are not contiguous,
-//! `epilogue` for what follows, `scalar` for levels without vectors. What is checked and chosen before the
-//! operands are known is an `outline`, with them a `problem`; who multiplies the same shape again and again
-//! keeps it: see [`Prepared`].
+//! column, `few_columns` for those that would leave lanes empty, `row` for a single row, `scale` for k = 0,
+//! `staging` for a C whose rows are not contiguous, `epilogue` for what follows, `scalar` for levels without
+//! vectors. What is checked and chosen before the operands are known is an `outline`, with them a `problem`;
+//! who multiplies the same shape again and again keeps it: see [`Prepared`].
 
 mod blocking;
 mod column;

@@ -132,7 +132,14 @@ fn few_columns_of_many_products() {
                 case.check_levels();
             }
         }
+        // Rows that fall onto few sets.
+        for (m, k, gap) in [(40, 700, 324), (300, 900, 124)] {
+            let layouts = [Layout::RowsWithGap(gap), Layout::Rows, Layout::Rows];
+            Case::new(m, n, k, layouts, Kind::Bias, r.next()).check_levels();
+        }
     }
+    // A last block of three steps.
+    Case::new(16, 5, 260_611, [Layout::Rows; 3], Kind::None, r.next()).check_levels();
 }
 
 /// Rows, columns or diagonals that repeat.
@@ -140,7 +147,9 @@ fn few_columns_of_many_products() {
 fn factors_whose_elements_share_a_place() {
     let mut r = Random(16);
     let shared = [(0, 1), (1, 0), (1, 1), (0, 0), (512, 0)].map(|(i, j)| Layout::Strides(i, j));
-    for (m, n, k) in [(1, 19, 33), (37, 1, 35), (3, 16, 8), (33, 34, 35), (60, 131, 600)] {
+    for (m, n, k) in
+        [(1, 19, 33), (37, 1, 35), (3, 16, 8), (33, 34, 35), (60, 131, 600), (40, 10, 35)]
+    {
         for a in shared {
             for b in shared {
                 Case::new(m, n, k, [a, b, Layout::Rows], Kind::None, r.next()).check_levels();

@@ -73,7 +73,7 @@ fn an_epilogue_has_the_bits_of_separate_passes() {
 
 #[test]
 fn beta_zero_does_not_read_c() {
-    for (m, n, k) in [(1, 1, 3), (1, 40, 3), (9, 1, 20), (17, 70, 600), (5, 5, 0)] {
+    for (m, n, k) in [(1, 1, 3), (1, 40, 3), (9, 1, 20), (17, 70, 600), (5, 5, 0), (25, 10, 30)] {
         for layout in LAYOUTS {
             for alpha in [1.0, 0.0] {
                 let layouts = [Layout::Rows, Layout::Rows, layout];
@@ -103,7 +103,9 @@ fn alpha_zero_does_not_read_the_factors() {
 #[test]
 fn nan_and_infinity_spread_as_in_the_sum() {
     let mut r = Random(10);
-    for (m, n, k) in [(1, 1, 20), (1, 20, 20), (3, 5, 7), (20, 1, 33), (31, 67, 20), (65, 33, 9)] {
+    for (m, n, k) in
+        [(1, 1, 20), (1, 20, 20), (3, 5, 7), (20, 1, 33), (31, 67, 20), (65, 33, 9), (33, 10, 25)]
+    {
         for _ in 0..20 {
             let layouts = [LAYOUTS[r.below(5)], LAYOUTS[r.below(5)], LAYOUTS[r.below(5)]];
             let kind = [Kind::None, Kind::Bias, Kind::Activation(Activation::Relu)][r.below(3)];

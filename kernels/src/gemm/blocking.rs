@@ -18,8 +18,8 @@
 //! A tall C of few columns would leave lanes empty. Where A is transposed its columns fill them:
 //! such a C is computed as its transpose, each element by the same chain.
 //!
-//! Where it is not, registers are filled by columns of A all the same ([`few_columns`]), but for the rows that
-//! fill none.
+//! Where A is not transposed, registers are filled by its columns all the same ([`few_columns`]), but for the rows
+//! that fill none.
 //!
 //! Up to half a register of leftover columns is a last panel of half registers.
 //!
@@ -58,7 +58,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
     let problem = &problem.columns_from(done);
     let rows = few_columns::rows::<S>(problem);
     if rows > 0 {
-        s.call(FewColumns { problem, rows });
+        s.call(FewColumns { problem: *problem, rows });
     }
     if rows == problem.m {
         return;
@@ -107,15 +107,17 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         unsafe { packing::pack_rhs(s, rhs, k, n, width, packed) };
         rhs = Source { ptr: packed, row: width, col: 1 };
     }
-    let mut problem = Problem { rhs, ..problem };
+    let problem = Problem { rhs, ..problem };
     let rows = few_columns::rows::<S>(&problem);
-    if rows > 0 {
-        s.call(FewColumns { problem: &problem, rows });
+    let problem = if rows > 0 {
+        s.call(FewColumns { problem, rows });
         if rows == problem.m {
             return;
         }
-        problem = problem.rows_from(rows);
-    }
+        problem.rows_from(rows)
+    } else {
+        problem
+    };
     let panels = Panels::new::<S>(&problem);
     let mut column = 0;
     for panel in 0..panels.full {

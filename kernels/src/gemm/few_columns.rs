@@ -11,6 +11,8 @@
 //! three inserts a column of 16 rows on Zen 4, goes to units that multiply-adds leave idle: 128 x 10 products of
 //! 256 steps take two thirds of the time.
 //!
+//! A transposed B is read so only where it is packed whole, for small products.
+//!
 //! Each element is the chain of multiply-adds over p that it is in the microkernel. In the end the sums, which
 //! are columns of C, are turned back by way of memory, and finished like those of any tile.
 
@@ -18,7 +20,7 @@ use super::epilogue;
 use super::microkernel::{Finish, Store, Strip};
 use super::packing::Source;
 use super::problem::Problem;
-use super::strategy::aliases;
+use super::strategy::{aliases, packs_rows};
 use super::table::{Halved, StripFn};
 use crate::activation::{Elementwise, Relu};
 use crate::simd::{Kernel, Routine, Simd};
@@ -26,9 +28,9 @@ use crate::simd::{Kernel, Routine, Simd};
 /// Columns of A that are loaded at a time.
 const STEPS: usize = 4;
 
-/// From so many elements on A comes from afar, and is fetched ahead by so many columns: else a row is foreseen
-/// too late, and its tile is over soon.
+/// From so many elements on A comes from afar, and is fetched ahead.
 const FAR_LHS: usize = 1 << 18;
+/// Columns to fetch ahead: a machine foresees no more than a few of as many rows, and late.
 const AHEAD: usize = 64;
 
 /// Columns whose sums stay in registers, beside [`STEPS`] columns of A and what turns them.
@@ -36,48 +38,58 @@ const fn max_cols(registers: usize) -> usize {
     if registers >= 32 { 24 } else { 11 }
 }
 
-/// The same in halves of registers, which is worth less.
+/// The same for tiles of half as many rows: 13 columns take as long as a row of B in a whole register does for
+/// each of them.
 const MAX_HALF_COLS: usize = 12;
 
-/// Multiply-adds that a tile is to take less than as rows of B in registers: to store its columns takes longer.
-const MIN_SAVED: usize = 96;
+/// So many lanes, over all steps, are to be empty in a tile of rows of B: a tile of columns takes longer to write.
+const MIN_EMPTY: usize = 96;
 
-/// Rows of a tile: as many as a register has lanes, or as half of it has, of rows of A that fall onto so few
-/// sets of the first cache that it keeps lines of no more.
+/// From so many rows on AVX2 takes those that fill no register into the bargain: few of them, in few columns, wait
+/// for their own multiply-adds.
+const MIN_ROWS: usize = 24;
+
+/// Rows of a tile: as many as a register has lanes, or as half of it has, of rows of A a multiple of a page apart,
+/// as the first cache keeps a line of no more than eight.
 #[inline(always)]
 fn height<S: Simd>(lhs: Source) -> usize {
     if aliases(lhs.row) { S::Half::LANES } else { S::LANES }
 }
 
-/// Whether so many columns take less time this way.
+/// Whether columns of A take less time than rows of B, as measured on Zen 4.
 #[inline(always)]
-fn is_worth<S: Simd>(n: usize, k: usize, is_half: bool) -> bool {
-    let max = if is_half { MAX_HALF_COLS } else { max_cols(S::REGISTERS) };
+fn is_worth<S: Simd>(problem: &Problem, height: usize) -> bool {
+    let Problem { m, n, k, .. } = *problem;
+    let max = if height < S::LANES { MAX_HALF_COLS } else { max_cols(S::REGISTERS) };
     if n < 2 || n > max || k < STEPS {
         return false;
     }
-    // AVX2 is slow to store parts of registers; its whole ones are quicker as rows of B, which take fewer loads.
-    if S::REGISTERS < 32 {
-        n != S::LANES
-    } else {
-        (n.next_multiple_of(S::LANES) - n) * k > MIN_SAVED
+    if S::REGISTERS >= 32 {
+        return (n.next_multiple_of(S::LANES) - n).saturating_mul(k) > MIN_EMPTY;
     }
+    // Parts of registers are slow to store at AVX2. Whole ones are quicker as rows of B, which take fewer loads, and
+    // so is a B that is packed.
+    n != S::LANES && (m.is_multiple_of(height) || m >= MIN_ROWS) && !packs_rows::<S>(problem)
 }
 
-/// The rows of a product that are computed like that, all its columns; the rest fill no register.
+/// The rows of a product that are computed like that, all its columns: whole tiles. The rest fill no register.
+/// Where there are some, rows of A, B and C are contiguous.
 #[inline(always)]
 pub(super) fn rows<S: Simd>(problem: &Problem) -> usize {
-    let Problem { m, n, k, split, lhs, rhs, out_col, in_place, .. } = *problem;
-    let height = height::<S>(lhs);
+    let Problem { m, split, lhs, rhs, out_col, in_place, .. } = *problem;
     let is_readable = lhs.col == 1 && rhs.col == 1 && out_col == 1;
-    let takes = S::LOADS_COLUMNS && is_worth::<S>(n, k, height < S::LANES);
-    if takes && is_readable && !split && !in_place { m - m % height } else { 0 }
+    let height = height::<S>(lhs);
+    let takes = S::LOADS_COLUMNS && is_readable && !split && !in_place;
+    if takes && is_worth::<S>(problem, height) { m - m % height } else { 0 }
 }
 
 /// The first `rows` rows of a product, as many as [`rows`] says: one strip.
 #[inline(always)]
 pub(super) fn strip<S: Simd>(s: S, problem: &Problem, rows: usize) -> Option<(StripFn, Strip)> {
     let Problem { m, n, k, lhs, rhs, out_row, finish, .. } = *problem;
+    if const { !S::LOADS_COLUMNS } {
+        return None;
+    }
     let height = height::<S>(lhs);
     macro_rules! pick {
         ($($cols:literal)*) => {
@@ -91,6 +103,7 @@ pub(super) fn strip<S: Simd>(s: S, problem: &Problem, rows: usize) -> Option<(St
             }
         };
     }
+    // Sixteen are never few: they fill whole registers.
     let function = pick!(2 3 4 5 6 7 8 9 10 11 12 13 14 15 17 18 19 20 21 22 23 24);
     let strip = Strip {
         tiles: rows / height,
@@ -101,7 +114,7 @@ pub(super) fn strip<S: Simd>(s: S, problem: &Problem, rows: usize) -> Option<(St
         lhs_tile: height.wrapping_mul(lhs.row),
         rhs_row: rhs.row,
         out_row,
-        last: n,
+        last: 0,
         finish,
         ahead: 0,
         fetch_rhs: false,
@@ -113,28 +126,33 @@ pub(super) fn strip<S: Simd>(s: S, problem: &Problem, rows: usize) -> Option<(St
 }
 
 /// The first `rows` rows of a product, as many as [`rows`] says.
-pub(super) struct FewColumns<'a> {
-    pub(super) problem: &'a Problem,
+pub(super) struct FewColumns {
+    pub(super) problem: Problem,
     pub(super) rows: usize,
 }
 
-impl Kernel for FewColumns<'_> {
+impl Kernel for FewColumns {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { problem, rows } = self;
-        let Problem { n, k, kc, lhs, rhs, bias, out, out_row, after, .. } = *problem;
+        let Problem { m, n, k, kc, lhs, rhs, bias, out, out_row, after, .. } = problem;
+        let fetch_lhs = m.saturating_mul(k) >= FAR_LHS;
         let mut p = 0;
         while p < k {
             let steps = kc.min(k - p);
             let finish = problem.block_finish(p, p + steps == k);
             let (lhs, rhs) = (lhs.at(0, p), rhs.at(p, 0));
-            let block = Problem { k: steps, lhs, rhs, finish, ..*problem };
+            let block = Problem { k: steps, lhs, rhs, finish, ..problem };
             if let Some((function, strip)) = strip(s, &block, rows) {
-                // SAFETY: made in `blocking` alone, whose callers vouch for the problem; `rows` are no more than it
-                // has, and of a block of k there are `steps` columns of A and rows of B.
+                let strip = Strip { fetch_lhs, ..strip };
+                // SAFETY: made in `blocking` alone, whose callers vouch for the problem. `rows` says that its rows
+                // are contiguous, and so many of them whole tiles; of a block of k there are `steps` columns of A
+                // and rows of B, with STEPS columns in the first block, before any shorter one.
                 unsafe { function(&strip, lhs.ptr, rhs.ptr, out, bias, core::ptr::null_mut()) };
+            } else {
+                debug_assert!(false, "no tile of {n} columns");
             }
             p += steps;
         }
@@ -153,7 +171,8 @@ impl<const COLS: usize> Routine for Tiles<COLS> {
     ///
     /// # Safety
     /// As for the [`Tiles`](super::microkernel::Tiles) of the microkernel, for `tiles * LANES` rows and `COLS`
-    /// columns, with rows of A that are contiguous and [`STEPS`] or more long.
+    /// columns, with rows of A that are contiguous; of fewer than [`STEPS`] columns the ones before, as many as
+    /// are missing, are valid for reading too.
     #[inline(always)]
     unsafe fn run<S: Simd>(
         s: S,
@@ -199,13 +218,14 @@ unsafe fn accumulate<S: Simd, const COLS: usize>(
             }
         };
     }
+    let reach = AHEAD.min(left);
     let next_tile = strip.lhs_tile.wrapping_sub(left);
     let quarter = S::LANES / 4;
     let mut rows = 0;
     while left >= STEPS {
         if strip.fetch_lhs {
             // A line has columns for four times so many steps: each time a quarter of the rows.
-            let ahead = if left > AHEAD { AHEAD } else { next_tile.wrapping_add(AHEAD) };
+            let ahead = if left > reach { reach } else { next_tile.wrapping_add(reach) };
             let first = lhs.wrapping_add(ahead).wrapping_add(rows * lhs_row);
             for i in 0..quarter {
                 s.prefetch(first.wrapping_add(i.wrapping_mul(lhs_row)));
@@ -224,7 +244,7 @@ unsafe fn accumulate<S: Simd, const COLS: usize>(
     if left > 0 {
         // With the columns before them, those that are left are as many again.
         let done = STEPS - left;
-        // SAFETY: k >= STEPS, so that `done` columns of A lie before the ones that are left.
+        // SAFETY: `done` columns of A lie before the ones that are left, in this block of k or in those before it.
         let columns = unsafe { s.load_columns(lhs.wrapping_sub(done), lhs_row) };
         for column in columns.into_iter().skip(done) {
             step!(column, rhs);

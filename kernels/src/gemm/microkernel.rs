@@ -104,7 +104,8 @@ pub(super) struct Strip {
     pub(super) rhs_row: usize,
     /// Row i of C is at `i * out_row`, contiguous.
     pub(super) out_row: usize,
-    /// Columns of the last vector that exist.
+    /// Columns of the last vector that exist; nothing to tiles whose registers hold columns of A
+    /// ([`few_columns`](super::few_columns)).
     pub(super) last: usize,
     /// How a finished sum becomes an element of C.
     pub(super) finish: Finish,
@@ -112,7 +113,7 @@ pub(super) struct Strip {
     pub(super) ahead: usize,
     /// Whether the first tile is to fetch its rows of B ahead.
     pub(super) fetch_rhs: bool,
-    /// Whether tiles that read A by columns ([`few_columns`](super::few_columns)) are to fetch it ahead.
+    /// Whether these are to fetch A ahead, and no others.
     pub(super) fetch_lhs: bool,
     /// As many elements on in B lie the rows of the next panel that the first tile is to fetch, if it is not its
     /// own; those of the other tiles follow. Any number, as the panel may lie before this one.

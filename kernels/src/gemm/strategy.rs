@@ -44,7 +44,7 @@ pub(super) const NC: usize = 1024;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
-/// Rows of A are read from end to end.
+/// Rows of A are read from end to end, but where registers hold columns of it ([`few_columns`](super::few_columns)).
 const ALIAS: usize = 1024;
 /// Rows of A that alias and still find room in the first cache, beside B.
 pub(super) const WAYS: usize = 10;

@@ -138,11 +138,9 @@ pub(super) fn small<S: Simd>(s: S, problem: &Problem, order: Order) -> Option<Sm
     Some(Small::Packed(PackedStrips { k, n, rhs, strips }))
 }
 
-/// The strips of a product for which [`is_direct`] holds, whose B has contiguous rows: tiles of one height
-/// and perhaps of one less. Nothing if there are leftover columns of another tile, or something follows.
-///
-/// Columns that fill half a register are computed in halves: that takes no masks, and AVX-512 machines
-/// may have two units for them where they have one for whole registers.
+/// The strips of a product for which [`is_direct`] holds, whose B has contiguous rows: of few columns, tiles of
+/// columns of A, and the rows that fill none; else tiles of rows of B. Nothing if that takes more than two strips,
+/// if there are leftover columns of another tile, or if something follows.
 fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let problem = problem.gated();
     let rows = few_columns::rows::<S>(&problem);
@@ -166,6 +164,10 @@ fn strips<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     Some(Strips::Stack(Stack { upper, lower }))
 }
 
+/// The same without columns of A: tiles of one height and perhaps of one less.
+///
+/// Columns that fill half a register are computed in halves: that takes no masks, and AVX-512 machines
+/// may have two units for them where they have one for whole registers.
 fn strips_of_tiles<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = *problem;
     let half = S::Half::LANES < S::LANES && n == S::Half::LANES && !split;
