@@ -179,19 +179,6 @@ fn tiles_along_all_panels() {
     }
 }
 
-/// More products than a number counts, of elements that share their places.
-#[test]
-fn any_count_of_products_can_be_prepared() {
-    let shared = Layout::strided;
-    for level in Level::available() {
-        for n in 1..=25 {
-            let (lhs, rhs) = (shared(40, usize::MAX, 0, 0), shared(usize::MAX, n, 0, 1));
-            let c = Layout::row_major(40, n);
-            Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None).unwrap();
-        }
-    }
-}
-
 #[test]
 fn lengths_beyond_any_slice_are_refused() {
     let (huge, longest) = (usize::MAX, isize::MAX.cast_unsigned());
