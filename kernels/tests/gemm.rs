@@ -103,17 +103,14 @@ fn few_columns() {
         for (m, k) in [(8, 4), (16, 5), (35, 11), (40, 34), (31, 67), (32, 100)] {
             let aliasing = Layout::RowsWithGap(1024 - k);
             for a in [Layout::Rows, Layout::RowsWithGap(3), aliasing] {
-                for kind in kinds {
-                    let layouts = [a, Layout::Rows, Layout::RowsWithGap(n % 3)];
-                    let mut case = Case::new(m, n, k, layouts, kind, r.next());
-                    case.check_levels();
-                    (case.alpha, case.beta) = (-0.5, 1.5);
-                    case.check_levels();
-                    case.beta = 0.0;
-                    case.lhs = case.lhs.tight();
-                    case.c = case.c.tight();
-                    case.check_levels();
-                }
+                let layouts = [a, Layout::Rows, Layout::RowsWithGap(n % 3)];
+                let kind = kinds[r.below(kinds.len())];
+                let mut case = Case::new(m, n, k, layouts, kind, r.next());
+                case.check_levels();
+                (case.alpha, case.beta) = (-0.5, [0.0, 1.5][r.below(2)]);
+                case.lhs = case.lhs.tight();
+                case.c = case.c.tight();
+                case.check_levels();
             }
         }
     }
@@ -123,23 +120,24 @@ fn few_columns() {
 #[test]
 fn few_columns_of_many_products() {
     let mut r = Random(9);
-    for n in [2, 3, 9, 10, 12, 15, 17, 24] {
-        for (m, k) in [(24, 513), (49, 1030), (1025, 259), (2625, 100)] {
-            for kind in [Kind::None, Kind::Activation(Activation::Relu)] {
-                let mut case = Case::new(m, n, k, [Layout::Rows; 3], kind, r.next());
-                case.check_levels();
-                case.beta = -1.0;
-                case.check_levels();
-            }
+    for n in [3, 10, 20] {
+        for (m, k, kind) in [
+            (24, 513, Kind::Activation(Activation::Relu)),
+            (49, 1030, Kind::Bias),
+            (1025, 259, Kind::None),
+        ] {
+            let mut case = Case::new(m, n, k, [Layout::Rows; 3], kind, r.next());
+            case.beta = [0.0, -1.0][n % 2];
+            case.check_levels();
         }
         // Rows that fall onto few sets.
-        for (m, k, gap) in [(40, 700, 324), (300, 900, 124)] {
+        for (m, k, gap) in [(40, 700, 324)] {
             let layouts = [Layout::RowsWithGap(gap), Layout::Rows, Layout::Rows];
             Case::new(m, n, k, layouts, Kind::Bias, r.next()).check_levels();
         }
     }
     // A last block of three steps.
-    Case::new(16, 5, 260_611, [Layout::Rows; 3], Kind::None, r.next()).check_levels();
+    Case::new(16, 2, 260_611, [Layout::Rows; 3], Kind::None, r.next()).check_levels();
 }
 
 /// Rows, columns or diagonals that repeat.
