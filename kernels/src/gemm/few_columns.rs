@@ -13,8 +13,8 @@
 //!
 //! A transposed B is read so only where it is packed whole, for small products.
 //!
-//! Each element is the chain of multiply-adds over p that it is in the microkernel. In the end the sums, which
-//! are columns of C, are turned back by way of memory, and finished like those of any tile.
+//! Each element is the chain of multiply-adds over p that it is in the microkernel. The sums are columns of C:
+//! they are finished as such, and turned back as they are stored ([`Simd::store_columns`]).
 
 use super::epilogue;
 use super::microkernel::{Finish, Store, Strip};
@@ -38,8 +38,7 @@ const fn max_cols(registers: usize) -> usize {
     if registers >= 32 { 24 } else { 11 }
 }
 
-/// The same for tiles of half as many rows: 13 columns take as long as a row of B in a whole register does for
-/// each of them.
+/// The same for tiles of half as many rows: with 13 columns they take no less time than rows of B in whole registers.
 const MAX_HALF_COLS: usize = 12;
 
 /// So many lanes, over all steps, are to be empty in a tile of rows of B: a tile of columns takes longer to write.
@@ -137,23 +136,21 @@ impl Kernel for FewColumns {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { problem, rows } = self;
-        let Problem { m, n, k, kc, lhs, rhs, bias, out, out_row, after, .. } = problem;
-        let fetch_lhs = m.saturating_mul(k) >= FAR_LHS;
+        let Problem { n, k, kc, lhs, rhs, bias, out, out_row, after, .. } = problem;
+        let Some((function, strip)) = strip(s, &problem, rows) else {
+            debug_assert!(false, "no tile of {n} columns");
+            return;
+        };
         let mut p = 0;
         while p < k {
             let steps = kc.min(k - p);
             let finish = problem.block_finish(p, p + steps == k);
+            let block = Strip { k: steps, finish, ..strip };
             let (lhs, rhs) = (lhs.at(0, p), rhs.at(p, 0));
-            let block = Problem { k: steps, lhs, rhs, finish, ..problem };
-            if let Some((function, strip)) = strip(s, &block, rows) {
-                let strip = Strip { fetch_lhs, ..strip };
-                // SAFETY: made in `blocking` alone, whose callers vouch for the problem. `rows` says that its rows
-                // are contiguous, and so many of them whole tiles; of a block of k there are `steps` columns of A
-                // and rows of B, with STEPS columns in the first block, before any shorter one.
-                unsafe { function(&strip, lhs.ptr, rhs.ptr, out, bias, core::ptr::null_mut()) };
-            } else {
-                debug_assert!(false, "no tile of {n} columns");
-            }
+            // SAFETY: made in `blocking` alone, whose callers vouch for the problem. `rows` says that its rows are
+            // contiguous, and so many of them whole tiles; of a block of k there are `steps` columns of A and rows
+            // of B, with STEPS columns in the first block, before any shorter one.
+            unsafe { function(&block, lhs.ptr, rhs.ptr, out, bias, core::ptr::null_mut()) };
             p += steps;
         }
         // SAFETY: these rows lie in C and in the saved matrix.

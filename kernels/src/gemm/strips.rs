@@ -2,8 +2,8 @@
 //! functions of the microkernel.
 //!
 //! A small product, unless [`row`] has code for it, is one strip of equal tiles, or two whose tiles differ
-//! by a row, or as many as there are tiles below one another. Who keeps the choice ([`super::Prepared`]) has
-//! but to call them. A transposed B is packed first.
+//! by a row, or as many as there are tiles below one another; of few columns, tiles of [`few_columns`] and the
+//! rows below them. Who keeps the choice ([`super::Prepared`]) has but to call them. A transposed B is packed first.
 
 use super::Order;
 use super::blocking::aligned;

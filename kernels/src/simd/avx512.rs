@@ -46,9 +46,7 @@ impl Avx512 {
         // SAFETY: the caller vouches for AVX2 and FMA.
         Self { half: unsafe { Avx2Fma::new() } }
     }
-}
 
-impl Avx512 {
     /// Transposes each quarter of four registers, 4 x 4: pairs of two rows, then quads.
     #[inline(always)]
     fn turn_quarters(self, v: [__m512; 4]) -> [__m512; 4] {
