@@ -127,6 +127,15 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     const FUSED: bool;
     /// Whether [`Self::load_columns`] takes little more than to load as many registers.
     const LOADS_COLUMNS: bool = false;
+    /// Whether [`Self::mul_add_at`] reads memory in the multiply-add itself.
+    const BROADCASTS: bool = false;
+
+    /// Whether this processor multiplies faster at this level than its caches hand on lines that lie apart, and
+    /// does not look far enough ahead to make up for it: what is read again and again is copied sooner then.
+    #[inline(always)]
+    fn outruns_caches() -> bool {
+        false
+    }
 
     /// The token of half the width, whose instructions this one implies.
     fn half(self) -> Self::Half;
@@ -242,6 +251,20 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
                 ptr.wrapping_add(l * stride).write(*x);
             }
         }
+    }
+    /// `x * b + acc` for the number x that lies `OFFSET` f32 behind `ptr`.
+    ///
+    /// # Safety
+    /// It is valid for reading.
+    #[inline(always)]
+    unsafe fn mul_add_at<const OFFSET: usize>(
+        self,
+        ptr: *const f32,
+        b: Self::F32,
+        acc: Self::F32,
+    ) -> Self::F32 {
+        // SAFETY: by the caller's word.
+        self.mul_add(self.splat(unsafe { *ptr.add(OFFSET) }), b, acc)
     }
     /// Asks for the cache line at `ptr`, which may be any address.
     fn prefetch(self, ptr: *const f32);

@@ -80,7 +80,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
         s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
         return;
     }
-    let pack_lhs = packs_lhs(problem);
+    let pack_lhs = packs_lhs::<S>(problem);
     let pack_rhs = n > 1 && (rhs.col != 1 || packs_rows::<S>(problem));
     let panels = Panels::new::<S>(problem);
     s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
@@ -225,7 +225,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
-    let block_panels = NC / (panel_limit::<S>(split) * S::LANES);
+    let block_panels = NC / (panel_limit::<S>(problem) * S::LANES);
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;

@@ -22,10 +22,8 @@ use crate::simd::{Routine, Simd};
 pub(super) const SPLIT: usize = 4;
 /// Chains of an element otherwise.
 pub(super) const ONE: usize = 1;
-/// Steps of k that the loop of a short strip is unrolled by.
+/// Steps of k that loops are unrolled by, and which are written out.
 const UNROLL: usize = 4;
-// The steps that remain are written out.
-const _: () = assert!(UNROLL == 4);
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
 pub(super) const PREFETCH_K: usize = 128;
@@ -37,10 +35,9 @@ const PREFETCH_LEFT: usize = 64;
 const AHEAD: usize = 32;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;
-/// Steps of k for each row of the next panel of B that is fetched: the panel comes from afar, and slowly.
-const NEXT_STEPS: usize = 4;
-// So many are left whenever there are more than PREFETCH_LEFT.
-const _: () = assert!(NEXT_STEPS <= PREFETCH_LEFT);
+// So many are left whenever there are more than PREFETCH_LEFT: a row of the next panel of B, which comes from afar,
+// and slowly, is fetched for each.
+const _: () = assert!(UNROLL <= PREFETCH_LEFT);
 /// f32 in a cache line.
 pub(super) const LINE: usize = 16;
 
@@ -333,23 +330,112 @@ pub(super) unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
     row
 }
 
-/// The first row of each [`GROUP`] of rows of a tile of A at `lhs`.
-#[inline(always)]
-fn row_groups<S: Simd, const LHS: u8>(
-    s: S,
-    lhs: *const f32,
+/// Where a tile reads A and B.
+struct Cursor<const LHS: u8> {
+    /// The first row of each [`GROUP`] of rows of A.
+    groups: [*const f32; GROUPS],
     lhs_row: usize,
-) -> [*const f32; GROUPS] {
-    let mut groups = [lhs; GROUPS];
-    let mut first = lhs;
-    for group in &mut groups {
-        *group = first;
-        first = first.wrapping_add(GROUP.wrapping_mul(lhs_row));
-        if LHS == ALONG {
-            first = s.opaque(first);
+    lhs_col: usize,
+    rhs: *const f32,
+    rhs_row: usize,
+    /// Columns of the last vector that exist.
+    last: usize,
+}
+
+impl<const LHS: u8> Cursor<LHS> {
+    /// At the first column of A and the first row of B.
+    #[inline(always)]
+    fn new<S: Simd>(s: S, lhs: *const f32, rhs: *const f32, strip: &Strip) -> Self {
+        let (lhs_row, lhs_col) = strip.lhs_strides::<LHS>();
+        let mut groups = [lhs; GROUPS];
+        let mut first = lhs;
+        for group in &mut groups {
+            *group = first;
+            first = first.wrapping_add(GROUP.wrapping_mul(lhs_row));
+            if LHS == ALONG {
+                first = s.opaque(first);
+            }
+        }
+        Self { groups, lhs_row, lhs_col, rhs, rhs_row: strip.rhs_row, last: strip.last }
+    }
+
+    /// So many steps of k on.
+    #[inline(always)]
+    fn advance<S: Simd>(&mut self, s: S, steps: usize) {
+        for group in &mut self.groups {
+            *group = group.wrapping_add(steps * self.lhs_col);
+            if LHS == ALONG {
+                *group = s.opaque(*group);
+            }
+        }
+        self.rhs = self.rhs.wrapping_add(steps * self.rhs_row);
+    }
+
+    /// Adds the products of row `AHEAD` of B from here on and that column of A, from the first row of the tile down
+    /// or from the last up.
+    ///
+    /// The first row of each group is left to multiply-adds that broadcast, where there are such: one instruction
+    /// less, and a read more for every vector but one. A third of the rows is what the units that read have time
+    /// for, and these rows have the addresses that Intel's processors keep in one piece with the multiply-add.
+    ///
+    /// # Safety
+    /// These are valid for reading: the row in `NV` vectors, of the last `last` lanes if `TAIL`, the column in `MR`
+    /// rows.
+    #[inline(always)]
+    unsafe fn step<
+        S: Simd,
+        const MR: usize,
+        const NV: usize,
+        const TAIL: bool,
+        const AHEAD: usize,
+        const UP: bool,
+    >(
+        &self,
+        s: S,
+        acc: &mut [[S::F32; NV]; MR],
+    ) {
+        let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
+        // SAFETY: the caller vouches for this row of B.
+        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs.wrapping_add(AHEAD * rhs_row), last) };
+        // Written out, as a loop this long would not always be unrolled.
+        macro_rules! add_rows {
+            ($($i:literal)*) => {$(
+                if const { $i < MR } {
+                    let group = groups[$i / GROUP];
+                    if const { S::BROADCASTS && (NV == 2 || NV == 3) && $i % GROUP == 0 } {
+                        for (acc, b) in acc[$i].iter_mut().zip(b) {
+                            // SAFETY: the caller vouches for this value of A. What is a constant is told apart.
+                            *acc = unsafe {
+                                match LHS {
+                                    ALONG => s.mul_add_at::<AHEAD>(group, b, *acc),
+                                    ACROSS => {
+                                        let column = groups[0].wrapping_add(AHEAD * lhs_col);
+                                        s.mul_add_at::<$i>(column, b, *acc)
+                                    }
+                                    _ => {
+                                        let at = group.wrapping_add(AHEAD * lhs_col);
+                                        s.mul_add_at::<0>(at, b, *acc)
+                                    }
+                                }
+                            };
+                        }
+                    } else {
+                        // SAFETY: as above.
+                        let a = unsafe { *group.add($i % GROUP * lhs_row + AHEAD * lhs_col) };
+                        let a = s.splat(a);
+                        for (acc, b) in acc[$i].iter_mut().zip(b) {
+                            *acc = s.mul_add(a, b, *acc);
+                        }
+                    }
+                }
+            )*};
+        }
+        if UP {
+            add_rows!(15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0);
+        } else {
+            add_rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
         }
     }
-    groups
 }
 
 /// The sums of one tile, whose C at `out` is fetched meanwhile, and what `fetch` says.
@@ -368,54 +454,21 @@ unsafe fn accumulate<
 >(
     s: S,
     lhs: *const f32,
-    mut rhs: *const f32,
+    rhs: *const f32,
     out: *const f32,
     strip: &Strip,
     fetch: Fetch,
 ) -> [[S::F32; NV]; MR] {
-    let Strip { k: mut left, rhs_row, last, .. } = *strip;
-    let (lhs_row, lhs_col) = strip.lhs_strides::<LHS>();
-    let mut groups = row_groups::<S, LHS>(s, lhs, lhs_row);
+    let mut left = strip.k;
+    let mut cursor = Cursor::<LHS>::new(s, lhs, rhs, strip);
     if STORE == ANY && strip.ahead > 0 {
         prefetch_tile::<S, MR, NV>(s, out.wrapping_add(strip.ahead), strip.out_row);
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
-    // The products of `b` with column p of A in these rows of the tile, added to `acc`. Written out, as a
-    // loop this long would not always be unrolled.
-    macro_rules! add_rows {
-        ($acc:expr, $b:expr, $ahead:expr; $($i:literal)*) => {$(
-            if const { $i < MR } {
-                let a = s.splat(*groups[$i / GROUP].add($i % GROUP * lhs_row + $ahead * lhs_col));
-                for (acc, b) in $acc[$i].iter_mut().zip($b) {
-                    *acc = s.mul_add(a, b, *acc);
-                }
-            }
-        )*};
-    }
-    // The products of row p of B with column p of A, `ahead` steps after what the pointers point to,
-    // added to `acc`, from the first row down or from the last up.
     macro_rules! step {
-        ($acc:expr, $ahead:expr, $up:expr) => {
-            // SAFETY: the caller vouches for row p of B, and column p of A in the rows of the tile.
-            unsafe {
-                let b = load_row::<S, NV, TAIL>(s, rhs.wrapping_add($ahead * rhs_row), last);
-                if $up {
-                    add_rows!($acc, b, $ahead; 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0);
-                } else {
-                    add_rows!($acc, b, $ahead; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-                }
-            }
-        };
-    }
-    macro_rules! advance {
-        ($by:expr) => {
-            for group in &mut groups {
-                *group = group.wrapping_add($by * lhs_col);
-                if LHS == ALONG {
-                    *group = s.opaque(*group);
-                }
-            }
-            rhs = rhs.wrapping_add($by * rhs_row);
+        ($acc:expr, $ahead:literal, $up:literal) => {
+            // SAFETY: so many steps are left; the caller vouches for their rows and columns.
+            unsafe { cursor.step::<S, MR, NV, TAIL, $ahead, $up>(s, $acc) }
         };
     }
     if STORE != ANY && CHAINS == ONE {
@@ -423,40 +476,65 @@ unsafe fn accumulate<
         // busy, and where each waits as long as every other, a tile takes 4 to 10 % longer. (The loops
         // below gain by it in some tiles and lose in others.)
         while left >= UNROLL {
-            for ahead in 0..UNROLL {
-                step!(chains[0], ahead, ahead % 2 == 1);
-            }
-            advance!(UNROLL);
+            step!(&mut chains[0], 0, false);
+            step!(&mut chains[0], 1, true);
+            step!(&mut chains[0], 2, false);
+            step!(&mut chains[0], 3, true);
+            cursor.advance(s, UNROLL);
             left -= UNROLL;
         }
         // No loop for the rest, and the last step goes up as in the loop: else 32 x 32 products of k = 29 and
         // 30 took 4 % longer, 16 x 16 ones of k = 7 and 10 14 and 7 %.
         if left & 2 != 0 {
-            step!(chains[0], 0, false);
-            step!(chains[0], 1, true);
-            advance!(2);
+            step!(&mut chains[0], 0, false);
+            step!(&mut chains[0], 1, true);
+            cursor.advance(s, 2);
         }
         if left & 1 != 0 {
-            step!(chains[0], 0, true);
+            step!(&mut chains[0], 0, true);
         }
         return total(s, &chains);
     }
+    // UNROLL steps: with one addition a pointer where A has neighbours that are a constant apart.
+    macro_rules! steps {
+        () => {
+            if LHS == STRIDED {
+                for _ in 0..UNROLL {
+                    step!(&mut chains[0], 0, false);
+                    cursor.advance(s, 1);
+                }
+            } else {
+                step!(&mut chains[0], 0, false);
+                step!(&mut chains[0], 1, false);
+                step!(&mut chains[0], 2, false);
+                step!(&mut chains[0], 3, false);
+                cursor.advance(s, UNROLL);
+            }
+            left -= UNROLL;
+        };
+    }
     // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
     macro_rules! run_until {
-        ($rest:expr, $ahead:expr) => {
+        ($rest:expr, $ahead:expr) => {{
+            if LHS != STRIDED && CHAINS == ONE && $ahead == 0 {
+                while left >= $rest + UNROLL {
+                    steps!();
+                }
+            }
             while left > $rest {
                 for (chain, acc) in chains.iter_mut().enumerate() {
                     if chain < left {
                         if $ahead > 0 {
-                            prefetch_row::<S, NV>(s, rhs.wrapping_add($ahead * rhs_row));
+                            let row = cursor.rhs.wrapping_add($ahead * cursor.rhs_row);
+                            prefetch_row::<S, NV>(s, row);
                         }
                         step!(acc, 0, false);
-                        advance!(1);
+                        cursor.advance(s, 1);
                     }
                 }
                 left = left.saturating_sub(CHAINS);
             }
-        };
+        }};
     }
     let is_long = STORE == ANY && strip.k >= PREFETCH_K;
     let ahead = if CHAINS == SPLIT && is_long { SPLIT_AHEAD } else { 0 };
@@ -467,14 +545,10 @@ unsafe fn accumulate<
                 while left > PREFETCH_LEFT {
                     if rows > 0 {
                         prefetch_row::<S, NV>(s, next);
-                        next = next.wrapping_add(rhs_row);
+                        next = next.wrapping_add(strip.rhs_row);
                         rows -= 1;
                     }
-                    for _ in 0..NEXT_STEPS {
-                        step!(chains[0], 0, false);
-                        advance!(1);
-                    }
-                    left -= NEXT_STEPS;
+                    steps!();
                 }
             }
             _ => run_until!(PREFETCH_LEFT, ahead),

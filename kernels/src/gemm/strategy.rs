@@ -63,6 +63,8 @@ const FAR_PACK_MIN_ROWS: usize = 640;
 const NEAR_PACK_MIN_ROWS: usize = 1280;
 const TORN_PACK_MIN_ROWS: usize = 256;
 const FAR_PACK_MIN_RHS: usize = 1 << 16;
+/// The same, whatever the rows are like, where multiply-adds outrun the caches.
+const OUTRUN_PACK_MIN_ROWS: usize = 96;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
@@ -88,6 +90,8 @@ pub(super) const ENOUGH: usize = 10;
 /// Sets of a first cache of 32 kilobytes, and lines in each.
 const CACHE_SETS: usize = 64;
 const CACHE_WAYS: usize = 8;
+/// f32 that it holds.
+const CACHE_LEN: usize = CACHE_SETS * CACHE_WAYS * LINE;
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -175,7 +179,7 @@ impl Panels {
     pub(super) fn new<S: Simd>(problem: &Problem) -> Self {
         let half = half_columns::<S>(problem);
         let rest = problem.n - half;
-        let (vectors, full) = Deal::new(rest.div_ceil(S::LANES), panel_limit::<S>(problem.split));
+        let (vectors, full) = Deal::new(rest.div_ceil(S::LANES), panel_limit::<S>(problem));
         Self { vectors, full: if rest > 0 { full } else { 0 }, half }
     }
 
@@ -198,8 +202,17 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
 }
 
 /// Vectors in the widest panel.
+///
+/// Two where multiply-adds outrun the caches and a panel of four is more than the first holds: to each step of k
+/// the second would hand on half as much again as it can. The tiles are high then, and are left to an A whose rows
+/// are runs that do not alias: more lines of another the first cache does not keep.
 #[inline(always)]
-pub(super) fn panel_limit<S: Simd>(split: bool) -> usize {
+pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
+    let Problem { k, split, lhs, .. } = *problem;
+    let is_long = S::REGISTERS >= 32 && k.saturating_mul(MAX_COLS) > CACHE_LEN;
+    if is_long && !split && lhs.col == 1 && !aliases(lhs.row) && S::outruns_caches() {
+        return 2;
+    }
     match (split, S::REGISTERS) {
         (false, registers) => max_vectors(registers),
         (true, 32..) => 4,
@@ -241,7 +254,9 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     // choice is made before.)
     let is_torn = is_line && !stride.is_multiple_of(width);
     let len = n.saturating_mul(k);
-    let many_rows = if is_torn {
+    let many_rows = if S::outruns_caches() {
+        OUTRUN_PACK_MIN_ROWS
+    } else if is_torn {
         TORN_PACK_MIN_ROWS
     } else if is_line || len >= FAR_RHS {
         FAR_PACK_MIN_ROWS
@@ -269,7 +284,7 @@ pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
         && order != Order::Lanes
         && problem.out_col == 1
         && (!problem.in_place || problem.is_gate())
-        && !packs_lhs(problem)
+        && !packs_lhs::<S>(problem)
         && rhs_is_ready
         && !is_narrow(problem)
         && row::cols::<S>(problem) == 0
@@ -277,10 +292,11 @@ pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
 
 /// Whether A is transposed and worth packing.
 #[inline(always)]
-pub(super) fn packs_lhs(problem: &Problem) -> bool {
+pub(super) fn packs_lhs<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, lhs, .. } = *problem;
+    let is_large = n >= PACK_LHS_COLS && k >= PACK_LHS_K;
     lhs_scratch(m, n, k) > 0
-        && (aliases(lhs.col) || lhs.col != 1 && n >= PACK_LHS_COLS && k >= PACK_LHS_K)
+        && (aliases(lhs.col) || lhs.col != 1 && (is_large || S::outruns_caches()))
 }
 
 /// Whether the product is computed as its transpose, with registers full of a column of A instead of

@@ -172,7 +172,7 @@ fn strips_of_tiles<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let Problem { m, n, k, split, lhs, rhs, out_row, finish, after, .. } = *problem;
     let half = S::Half::LANES < S::LANES && n == S::Half::LANES && !split;
     let lanes = if half { n } else { S::LANES };
-    let (panels, panel_count) = Deal::new(n.div_ceil(lanes), panel_limit::<S>(split));
+    let (panels, panel_count) = Deal::new(n.div_ceil(lanes), panel_limit::<S>(problem));
     let last = n % lanes;
     let even = panels.larger == 0 && (panel_count == 1 || last == 0);
     if after.pass != Pass::None || !even || last > 0 && half_columns::<S>(problem) > 0 {

@@ -51,6 +51,32 @@ pub(super) fn strip_fn<S: Simd>(
     }
 }
 
+/// The same for a `strip` of whole vectors in the higher of tiles, whose A is contiguous one way: the steps of its
+/// loops then have addresses that no instruction is needed for.
+#[inline(always)]
+fn long_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> Option<StripFn> {
+    let (along, across) = (strip.lhs_col == 1, strip.lhs_row == 1);
+    macro_rules! pick {
+        ($($nv:literal x [$($mr:literal)*])*) => {
+            match (vectors, rows) {
+                $($(($nv, $mr) => {
+                    if const { $mr > max_rows(S::REGISTERS, $nv) } {
+                        None
+                    } else if along {
+                        Some(s.pointer::<Tiles<$mr, $nv, ONE, false, ANY, ALONG>>())
+                    } else if across {
+                        Some(s.pointer::<Tiles<$mr, $nv, ONE, false, ANY, ACROSS>>())
+                    } else {
+                        None
+                    }
+                })*)*
+                _ => None,
+            }
+        };
+    }
+    pick!(2 x [4 5 6 8 9 10 11 12] 3 x [7 8 9] 4 x [4 5 6])
+}
+
 /// From this k on a strip has no code of its own: that does not fetch C, which pays from a smaller k on where a
 /// step of a tile takes longer, as with more registers. With 32 of them 32 32 180 would gain nothing by it, with
 /// 16 it gains 4 % and 32 32 300 3 %.
@@ -169,7 +195,14 @@ pub(super) fn best_strip_fn<S: Simd>(
     if !fetches && let Some(function) = short_strip_fn(s, rows, vectors, split, strip) {
         return Some(function);
     }
-    strip_fn(s, rows, vectors, split, strip.last < S::LANES)
+    let tail = strip.last < S::LANES;
+    if strip.k >= PREFETCH_K
+        && !(tail || split)
+        && let Some(function) = long_strip_fn(s, rows, vectors, strip)
+    {
+        return Some(function);
+    }
+    strip_fn(s, rows, vectors, split, tail)
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors.

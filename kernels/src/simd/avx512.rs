@@ -68,6 +68,32 @@ fn first(n: usize) -> __mmask16 {
     if n < LANES { (1 << n) - 1 } else { !0 }
 }
 
+/// `x * b + acc`, x read `OFFSET` f32 behind `ptr` and broadcast by the multiply-add. Of intrinsics the compiler
+/// makes that where x is used once; where it is used again, it broadcasts to a register first.
+///
+/// # Safety
+/// x is valid for reading.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn fmadd_broadcast<const OFFSET: usize>(
+    ptr: *const f32,
+    b: __m512,
+    mut acc: __m512,
+) -> __m512 {
+    // SAFETY: nothing is read but x, nothing written but the register of `acc`.
+    unsafe {
+        core::arch::asm!(
+            "vfmadd231ps {acc}, {b}, dword ptr [{ptr} + {offset}]{{1to16}}",
+            acc = inout(zmm_reg) acc,
+            b = in(zmm_reg) b,
+            ptr = in(reg) ptr,
+            offset = const OFFSET * size_of::<f32>(),
+            options(pure, readonly, nostack, preserves_flags)
+        );
+    }
+    acc
+}
+
 impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
@@ -80,6 +106,14 @@ impl Simd for Avx512 {
     const REGISTERS: usize = 32;
     const FUSED: bool = true;
     const LOADS_COLUMNS: bool = true;
+    const BROADCASTS: bool = true;
+
+    /// Cascade Lake, twice as many multiply-adds a cycle as Zen 4 beside a like second cache: 512 cubed takes half
+    /// the time if B is packed, which Zen 4 has nothing of.
+    #[inline(always)]
+    fn outruns_caches() -> bool {
+        crate::dispatch::is_intel()
+    }
 
     #[inline(always)]
     fn half(self) -> Avx2Fma {
@@ -245,6 +279,16 @@ impl Simd for Avx512 {
             // SAFETY: AVX-512 by the token; the caller vouches for four values at column l.
             unsafe { _mm_storeu_ps(ptr.wrapping_add(l * stride), *column) };
         }
+    }
+    #[inline(always)]
+    unsafe fn mul_add_at<const OFFSET: usize>(
+        self,
+        ptr: *const f32,
+        b: __m512,
+        acc: __m512,
+    ) -> __m512 {
+        // SAFETY: AVX-512 by the token; the caller vouches for the number.
+        unsafe { fmadd_broadcast::<OFFSET>(ptr, b, acc) }
     }
     #[inline(always)]
     fn prefetch(self, ptr: *const f32) {
