@@ -51,16 +51,20 @@ pub(super) fn strip_fn<S: Simd>(
     }
 }
 
-/// The same for a `strip` of whole vectors in the higher of tiles, whose A is contiguous one way: the steps of its
-/// loops then have addresses that no instruction is needed for.
+/// The same for a long `strip` of whole vectors in the higher tiles, whose A is contiguous one way: the steps of
+/// its loops have addresses that no instruction is needed for. With 16 registers nothing for good: on Cascade Lake
+/// 128 512 784 gains 8 %, 1000 cubed loses 5 %.
 #[inline(always)]
 fn long_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> Option<StripFn> {
+    if strip.k < PREFETCH_K {
+        return None;
+    }
     let (along, across) = (strip.lhs_col == 1, strip.lhs_row == 1);
     macro_rules! pick {
         ($($nv:literal x [$($mr:literal)*])*) => {
             match (vectors, rows) {
                 $($(($nv, $mr) => {
-                    if const { $mr > max_rows(S::REGISTERS, $nv) } {
+                    if const { S::REGISTERS < 32 } {
                         None
                     } else if along {
                         Some(s.pointer::<Tiles<$mr, $nv, ONE, false, ANY, ALONG>>())
@@ -196,8 +200,7 @@ pub(super) fn best_strip_fn<S: Simd>(
         return Some(function);
     }
     let tail = strip.last < S::LANES;
-    if strip.k >= PREFETCH_K
-        && !(tail || split)
+    if !(tail || split)
         && let Some(function) = long_strip_fn(s, rows, vectors, strip)
     {
         return Some(function);
