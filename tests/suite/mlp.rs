@@ -1,7 +1,5 @@
 //! The network: gradients against differences, buffers, refusals, and equal bits.
 
-mod common;
-
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use slimfit::kernels::loss::{Link, Loss, Weights};
@@ -10,6 +8,8 @@ use slimfit::{
     Activation, Batch, KernelError, Layer, Level, Mlp, Optimizer, OptimizerState, Rayon,
     StepOptions, Workspace,
 };
+
+use crate::common;
 
 /// Numbers in [-1, 1) that look random.
 fn noise(len: usize, seed: u64) -> Vec<f32> {
@@ -516,7 +516,7 @@ fn passes_want_their_order() {
         assert!(message.contains(name), "{message}");
     };
 
-    assert_eq!(workspace.outputs(), []);
+    assert!(workspace.outputs().is_empty());
     named(mlp.loss(&level, loss, &[0.0, 1.0], weights, &mut workspace).map(drop), "`forward`");
     named(mlp.backward(&level, &params, &x, &mut workspace), "`loss`");
     mlp.forward(&level, &params, &x, &mut workspace).unwrap();
