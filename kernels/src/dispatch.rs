@@ -19,24 +19,33 @@ cpufeatures::new!(cpu_avx512, "avx512f", "avx512vl", "avx512bw", "avx512dq", "av
 /// Whether Intel made this processor. The instruction that tells is slow, on virtual machines above all: later calls
 /// read what the first has noted.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 pub(crate) fn is_intel() -> bool {
-    use core::arch::x86_64::__cpuid;
     use core::sync::atomic::{AtomicU8, Ordering};
 
     const UNKNOWN: u8 = 2;
     static NOTED: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    let noted = NOTED.load(Ordering::Relaxed);
-    if noted != UNKNOWN {
-        return noted == 1;
+    #[cold]
+    #[inline(never)]
+    fn ask() -> bool {
+        // SAFETY: every processor of this architecture has the instruction and its leaf 0.
+        #[allow(unused_unsafe, reason = "safe in newer releases")]
+        let vendor = unsafe { core::arch::x86_64::__cpuid(0) };
+        let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+        let is_intel = name.as_flattened() == b"GenuineIntel";
+        NOTED.store(u8::from(is_intel), Ordering::Relaxed);
+        is_intel
     }
-    // SAFETY: every processor of this architecture has the instruction and its leaf 0.
-    #[allow(unused_unsafe, reason = "safe in newer releases")]
-    let vendor = unsafe { __cpuid(0) };
-    let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-    let is_intel = name.as_flattened() == b"GenuineIntel";
-    NOTED.store(u8::from(is_intel), Ordering::Relaxed);
-    is_intel
+
+    // An enclave may not ask.
+    if cfg!(target_env = "sgx") {
+        return false;
+    }
+    match NOTED.load(Ordering::Relaxed) {
+        UNKNOWN => ask(),
+        noted => noted == 1,
+    }
 }
 
 /// An instruction set that this machine has: the first argument of every kernel.

@@ -133,6 +133,7 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// Whether this processor multiplies faster at this level than its caches hand on lines that lie apart, and
     /// does not look far enough ahead to make up for it: what is read again and again is copied sooner then.
     #[inline(always)]
+    #[must_use]
     fn outruns_caches() -> bool {
         false
     }

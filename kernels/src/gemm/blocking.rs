@@ -4,8 +4,8 @@
 //! ```text
 //! for each block of columns       NC columns: so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
-//!     for each block of rows      of A, at most MC: they stay in L2; packed if transposed and
-//!                                   their stride aliases
+//!     for each block of rows      of A, at most MC: they stay in L2; packed if transposed, and their
+//!                                   stride aliases or the product is large
 //!       for each panel of columns nv vectors of B: packed if transposed, if its stride aliases, or if
 //!                                   many rows of A come back to it
 //!         for each tile of rows   mr rows: the microkernel

@@ -22,8 +22,10 @@ use crate::simd::{Routine, Simd};
 pub(super) const SPLIT: usize = 4;
 /// Chains of an element otherwise.
 pub(super) const ONE: usize = 1;
-/// Steps of k that loops are unrolled by, and which are written out.
+/// Steps of k that loops are unrolled by.
 const UNROLL: usize = 4;
+// They are written out, and so are those that remain.
+const _: () = assert!(UNROLL == 4);
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
 pub(super) const PREFETCH_K: usize = 128;
@@ -35,8 +37,8 @@ const PREFETCH_LEFT: usize = 64;
 const AHEAD: usize = 32;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;
-// So many are left whenever there are more than PREFETCH_LEFT: a row of the next panel of B, which comes from afar,
-// and slowly, is fetched for each.
+// So many are left whenever there are more than PREFETCH_LEFT. In as many a row of the next panel of B is fetched,
+// which comes from afar, and slowly.
 const _: () = assert!(UNROLL <= PREFETCH_LEFT);
 /// f32 in a cache line.
 pub(super) const LINE: usize = 16;
@@ -371,12 +373,12 @@ impl<const LHS: u8> Cursor<LHS> {
         self.rhs = self.rhs.wrapping_add(steps * self.rhs_row);
     }
 
-    /// Adds the products of row `AHEAD` of B from here on and that column of A, from the first row of the tile down
+    /// Adds the products of row `STEP` of B from here on and that column of A, from the first row of the tile down
     /// or from the last up.
     ///
     /// The first row of each group is left to multiply-adds that broadcast, where there are such and A lies along k:
-    /// an instruction less, and a read more for every vector but one. A third of the rows of two or three vectors is
-    /// what the units that read have time for, and these rows have the addresses that Intel's processors keep in
+    /// an instruction less, and a read more for every vector but one. Every third row of two or three vectors
+    /// is what the units that read have time for, and these rows have the addresses that Intel's processors keep in
     /// one piece with the multiply-add. (32 cubed takes 8 % less on Cascade Lake beside a busy neighbour, and as
     /// much as before without one.)
     ///
@@ -389,7 +391,7 @@ impl<const LHS: u8> Cursor<LHS> {
         const MR: usize,
         const NV: usize,
         const TAIL: bool,
-        const AHEAD: usize,
+        const STEP: usize,
         const UP: bool,
     >(
         &self,
@@ -398,7 +400,7 @@ impl<const LHS: u8> Cursor<LHS> {
     ) {
         let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
         // SAFETY: the caller vouches for this row of B.
-        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs.wrapping_add(AHEAD * rhs_row), last) };
+        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs.wrapping_add(STEP * rhs_row), last) };
         // Written out, as a loop this long would not always be unrolled.
         macro_rules! add_rows {
             ($($i:literal)*) => {$(
@@ -407,11 +409,11 @@ impl<const LHS: u8> Cursor<LHS> {
                     if const { LHS == ALONG && S::BROADCASTS && (NV == 2 || NV == 3) && $i % GROUP == 0 } {
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             // SAFETY: the caller vouches for this value of A, in a column behind the group's.
-                            *acc = unsafe { s.mul_add_at::<AHEAD>(group, b, *acc) };
+                            *acc = unsafe { s.mul_add_at::<STEP>(group, b, *acc) };
                         }
                     } else {
                         // SAFETY: the caller vouches for this value of A.
-                        let a = unsafe { *group.add($i % GROUP * lhs_row + AHEAD * lhs_col) };
+                        let a = unsafe { *group.add($i % GROUP * lhs_row + STEP * lhs_col) };
                         let a = s.splat(a);
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             *acc = s.mul_add(a, b, *acc);

@@ -3,7 +3,8 @@
 //!
 //! Packing copies; it pays where what lies as it is would be read badly (rows that fall onto few cache
 //! sets, columns of a transposed matrix, rows that tear lines) and so often that it makes up for the copy.
-//! The limits were found by measuring shapes around them on Zen 4 and Zen 5, with AVX2 and AVX-512.
+//! The limits were found by measuring shapes around them on Zen 4 and Zen 5, with AVX2 and AVX-512, and where
+//! multiply-adds outrun the caches ([`Simd::outruns_caches`]) on Cascade Lake.
 //!
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
@@ -92,6 +93,9 @@ const CACHE_SETS: usize = 64;
 const CACHE_WAYS: usize = 8;
 /// f32 that it holds.
 const CACHE_LEN: usize = CACHE_SETS * CACHE_WAYS * LINE;
+
+/// Rows of two tiles of four vectors: with fewer, tiles of two vectors would wait for their own multiply-adds.
+const TWO_MIN_ROWS: usize = 2 * max_rows(32, 4);
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -204,13 +208,14 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
 /// Vectors in the widest panel.
 ///
 /// Two where multiply-adds outrun the caches and a panel of four is more than the first holds: to each step of k
-/// the second would hand on half as much again as it can. The tiles are high then, and are left to an A whose rows
-/// are runs that do not alias: more lines of another the first cache does not keep.
+/// the second would hand on half as much again as it can. The tiles are high then, for which there must be rows; and
+/// of an A whose rows alias, or are no runs, the first cache does not keep so many.
 #[inline(always)]
 pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
-    let Problem { k, split, lhs, .. } = *problem;
-    let is_long = S::REGISTERS >= 32 && k.saturating_mul(MAX_COLS) > CACHE_LEN;
-    if is_long && !split && lhs.col == 1 && !aliases(lhs.row) && S::outruns_caches() {
+    let Problem { m, n, k, split, lhs, .. } = *problem;
+    let is_large = m >= TWO_MIN_ROWS && n >= MAX_COLS && k.saturating_mul(MAX_COLS) > CACHE_LEN;
+    let is_wide = S::REGISTERS >= 32 && !split;
+    if is_wide && is_large && lhs.col == 1 && !aliases(lhs.row) && S::outruns_caches() {
         return 2;
     }
     match (split, S::REGISTERS) {
@@ -243,10 +248,13 @@ pub(super) const fn keeps_lines(k: usize, stride: usize) -> bool {
 }
 
 /// Whether B, of contiguous rows, is worth packing: its rows fall onto few cache sets, or so many rows of A
-/// come back to it from the third cache that it is worth bringing into their order.
+/// come back to it from a slower cache that it is worth bringing into their order.
 #[inline(always)]
 pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
+    if !repays_packing(m, k) {
+        return false;
+    }
     let width = max_vectors(S::REGISTERS) * S::LANES;
     let is_line = width <= LINE;
     let has_line_alias = is_line && stride > 0 && stride.is_multiple_of(LINE_ALIAS);
@@ -263,10 +271,9 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     } else {
         NEAR_PACK_MIN_ROWS
     };
-    repays_packing(m, k)
-        && (aliases(stride)
-            || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
-            || m >= many_rows && len >= FAR_PACK_MIN_RHS)
+    aliases(stride)
+        || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
+        || m >= many_rows && len >= FAR_PACK_MIN_RHS
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.
@@ -290,13 +297,13 @@ pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
         && row::cols::<S>(problem) == 0
 }
 
-/// Whether A is transposed and worth packing.
+/// Whether A is not row-major and worth packing.
 #[inline(always)]
 pub(super) fn packs_lhs<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, lhs, .. } = *problem;
     let is_large = n >= PACK_LHS_COLS && k >= PACK_LHS_K;
     lhs_scratch(m, n, k) > 0
-        && (aliases(lhs.col) || lhs.col != 1 && (is_large || S::outruns_caches()))
+        && (aliases(lhs.col) || lhs.col != 1 && (is_large || lhs.row == 1 && S::outruns_caches()))
 }
 
 /// Whether the product is computed as its transpose, with registers full of a column of A instead of

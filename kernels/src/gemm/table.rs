@@ -1,8 +1,8 @@
 //! The table of microkernels: which tiles there are, each a function compiled for its level.
 //!
 //! Every tile that fits into the registers has a function for k of any length and all that can be stored.
-//! Those that products of a small k are dealt out to most have more of them, which know beforehand how A
-//! lies and what to store.
+//! Those that most products are dealt out to have more of them, which know beforehand how A lies, and for a
+//! small k what to store.
 
 use super::microkernel::{
     ACROSS, ALONG, ANY, GATE, LAYER, ONE, PLAIN, PREFETCH_K, SPLIT, STRIDED, Store, Strip, Tiles,
@@ -64,7 +64,7 @@ fn long_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> O
         ($($nv:literal x [$($mr:literal)*])*) => {
             match (vectors, rows) {
                 $($(($nv, $mr) => {
-                    if const { S::REGISTERS < 32 } {
+                    if const { S::REGISTERS < 32 || $mr > max_rows(S::REGISTERS, $nv) } {
                         None
                     } else if along {
                         Some(s.pointer::<Tiles<$mr, $nv, ONE, false, ANY, ALONG>>())
@@ -78,7 +78,7 @@ fn long_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> O
             }
         };
     }
-    pick!(2 x [4 5 6 8 9 10 11 12] 3 x [7 8 9] 4 x [4 5 6])
+    pick!(2 x [4 5 6 7 8 9 10 11 12] 3 x [7 8 9] 4 x [4 5 6])
 }
 
 /// From this k on a strip has no code of its own: that does not fetch C, which pays from a smaller k on where a

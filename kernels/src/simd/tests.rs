@@ -140,9 +140,16 @@ fn float_operations_in<S: Simd>(s: S) {
             };
             assert_same("mul_add", &lanes(s, s.mul_add(x, y, z)), fused(1.0));
             assert_same("neg_mul_add", &lanes(s, s.neg_mul_add(x, y, z)), fused(-1.0));
+            // SAFETY: `a` has the number.
+            let found = unsafe { s.mul_add_at::<0>(a.as_ptr(), y, z) };
+            let expected = s.mul_add(s.splat(a[0]), y, z);
+            assert_same("mul_add_at", &lanes(s, found), lanes(s, expected).into_iter());
         }
     }
     assert_same("splat", &lanes(s, s.splat(1.5)), [1.5; BLOCK].into_iter());
+    // SAFETY: there are three numbers behind the first.
+    let third = unsafe { s.mul_add_at::<3>(SPECIAL.as_ptr(), s.splat(2.0), s.splat(5.0)) };
+    assert_same("mul_add_at", &lanes(s, third), [2.0 * SPECIAL[3] + 5.0; BLOCK].into_iter());
 }
 
 #[test]
