@@ -376,11 +376,11 @@ impl<const LHS: u8> Cursor<LHS> {
     /// Adds the products of row `STEP` of B from here on and that column of A, from the first row of the tile down
     /// or from the last up.
     ///
-    /// The first row of each group is left to multiply-adds that broadcast, where there are such and A lies along k:
-    /// an instruction less, and a read more for every vector but one. Every third row of two or three vectors
-    /// is what the units that read have time for, and these rows have the addresses that Intel's processors keep in
-    /// one piece with the multiply-add. (32 cubed takes 8 % less on Cascade Lake beside a busy neighbour, and as
-    /// much as before without one.)
+    /// In tiles of two vectors the first row of each group is left to multiply-adds that broadcast, where there are
+    /// such and A lies along k: an instruction less and a read more, for which the units that read have time in
+    /// every third row; and these rows have the addresses that Intel's processors keep in one piece with the
+    /// multiply-add. (32 cubed takes 8 % less on Cascade Lake beside a busy neighbour, and as much as before
+    /// without one. Of three vectors the sums no longer stayed in registers, of four nothing was gained.)
     ///
     /// # Safety
     /// These are valid for reading: the row in `NV` vectors, of the last `last` lanes if `TAIL`, the column in `MR`
@@ -406,7 +406,7 @@ impl<const LHS: u8> Cursor<LHS> {
             ($($i:literal)*) => {$(
                 if const { $i < MR } {
                     let group = groups[$i / GROUP];
-                    if const { LHS == ALONG && S::BROADCASTS && (NV == 2 || NV == 3) && $i % GROUP == 0 } {
+                    if const { LHS == ALONG && S::BROADCASTS && NV == 2 && $i % GROUP == 0 } {
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             // SAFETY: the caller vouches for this value of A, in a column behind the group's.
                             *acc = unsafe { s.mul_add_at::<STEP>(group, b, *acc) };
