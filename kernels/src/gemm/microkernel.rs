@@ -373,14 +373,18 @@ impl<const LHS: u8> Cursor<LHS> {
         self.rhs = self.rhs.wrapping_add(steps * self.rhs_row);
     }
 
-    /// Adds the products of row `STEP` of B from here on and that column of A, from the first row of the tile down
-    /// or from the last up.
+    /// Whether multiply-adds broadcast some rows of a tile of `NV` vectors: two vectors, where A lies along k.
     ///
-    /// In tiles of two vectors the first row of each group is left to multiply-adds that broadcast, where there are
-    /// such and A lies along k: an instruction less and a read more, for which the units that read have time in
-    /// every third row; and these rows have the addresses that Intel's processors keep in one piece with the
-    /// multiply-add. (32 cubed takes 8 % less on Cascade Lake beside a busy neighbour, and as much as before
-    /// without one. Of three vectors the sums no longer stayed in registers, of four nothing was gained.)
+    /// That is an instruction less and a read more, for which the units that read have time in every third row: the
+    /// first of each group, which has the addresses that Intel's processors keep in one piece with the multiply-add.
+    /// (32 cubed takes 8 % less on Cascade Lake beside a busy neighbour, and as much as before without one. Of three
+    /// vectors the sums no longer stayed in registers, of four nothing was gained.)
+    const fn broadcasts<S: Simd, const NV: usize>() -> bool {
+        LHS == ALONG && S::BROADCASTS && NV == 2
+    }
+
+    /// Adds the products of a row of B and that column of A, `STEP` and `ahead` steps on, from the first row of the
+    /// tile down or from the last up. Where [`Self::broadcasts`], `ahead` is 0.
     ///
     /// # Safety
     /// These are valid for reading: the row in `NV` vectors, of the last `last` lanes if `TAIL`, the column in `MR`
@@ -392,28 +396,30 @@ impl<const LHS: u8> Cursor<LHS> {
         const NV: usize,
         const TAIL: bool,
         const STEP: usize,
-        const UP: bool,
     >(
         &self,
         s: S,
         acc: &mut [[S::F32; NV]; MR],
+        ahead: usize,
+        up: bool,
     ) {
         let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
+        let ahead = STEP + ahead;
         // SAFETY: the caller vouches for this row of B.
-        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs.wrapping_add(STEP * rhs_row), last) };
+        let b = unsafe { load_row::<S, NV, TAIL>(s, rhs.wrapping_add(ahead * rhs_row), last) };
         // Written out, as a loop this long would not always be unrolled.
         macro_rules! add_rows {
             ($($i:literal)*) => {$(
                 if const { $i < MR } {
                     let group = groups[$i / GROUP];
-                    if const { LHS == ALONG && S::BROADCASTS && NV == 2 && $i % GROUP == 0 } {
+                    if const { Self::broadcasts::<S, NV>() && $i % GROUP == 0 } {
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             // SAFETY: the caller vouches for this value of A, in a column behind the group's.
                             *acc = unsafe { s.mul_add_at::<STEP>(group, b, *acc) };
                         }
                     } else {
                         // SAFETY: the caller vouches for this value of A.
-                        let a = unsafe { *group.add($i % GROUP * lhs_row + STEP * lhs_col) };
+                        let a = unsafe { *group.add($i % GROUP * lhs_row + ahead * lhs_col) };
                         let a = s.splat(a);
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             *acc = s.mul_add(a, b, *acc);
@@ -422,7 +428,7 @@ impl<const LHS: u8> Cursor<LHS> {
                 }
             )*};
         }
-        if UP {
+        if up {
             add_rows!(15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0);
         } else {
             add_rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
@@ -458,9 +464,27 @@ unsafe fn accumulate<
     }
     let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
     macro_rules! step {
-        ($acc:expr, $ahead:literal, $up:literal) => {
+        ($acc:expr, $step:literal, $ahead:expr, $up:expr) => {
             // SAFETY: so many steps are left; the caller vouches for their rows and columns.
-            unsafe { cursor.step::<S, MR, NV, TAIL, $ahead, $up>(s, $acc) }
+            unsafe { cursor.step::<S, MR, NV, TAIL, $step>(s, $acc, $ahead, $up) }
+        };
+    }
+    // UNROLL steps, every second one up if `$turns`. As a loop where nothing must be a constant: the compiler finds
+    // better addresses for what it unrolls itself.
+    macro_rules! steps {
+        ($turns:literal) => {
+            if const { Cursor::<LHS>::broadcasts::<S, NV>() } {
+                step!(&mut chains[0], 0, 0, false);
+                step!(&mut chains[0], 1, 0, $turns);
+                step!(&mut chains[0], 2, 0, false);
+                step!(&mut chains[0], 3, 0, $turns);
+            } else {
+                for ahead in 0..UNROLL {
+                    step!(&mut chains[0], 0, ahead, $turns && ahead % 2 == 1);
+                }
+            }
+            cursor.advance(s, UNROLL);
+            left -= UNROLL;
         };
     }
     if STORE != ANY && CHAINS == ONE {
@@ -468,49 +492,26 @@ unsafe fn accumulate<
         // busy, and where each waits as long as every other, a tile takes 4 to 10 % longer. (The loops
         // below gain by it in some tiles and lose in others.)
         while left >= UNROLL {
-            step!(&mut chains[0], 0, false);
-            step!(&mut chains[0], 1, true);
-            step!(&mut chains[0], 2, false);
-            step!(&mut chains[0], 3, true);
-            cursor.advance(s, UNROLL);
-            left -= UNROLL;
+            steps!(true);
         }
         // No loop for the rest, and the last step goes up as in the loop: else 32 x 32 products of k = 29 and
         // 30 took 4 % longer, 16 x 16 ones of k = 7 and 10 14 and 7 %.
         if left & 2 != 0 {
-            step!(&mut chains[0], 0, false);
-            step!(&mut chains[0], 1, true);
+            step!(&mut chains[0], 0, 0, false);
+            step!(&mut chains[0], 1, 0, true);
             cursor.advance(s, 2);
         }
         if left & 1 != 0 {
-            step!(&mut chains[0], 0, true);
+            step!(&mut chains[0], 0, 0, true);
         }
         return total(s, &chains);
-    }
-    // UNROLL steps: with one addition a pointer where A has neighbours that are a constant apart.
-    macro_rules! steps {
-        () => {
-            if LHS == STRIDED {
-                for _ in 0..UNROLL {
-                    step!(&mut chains[0], 0, false);
-                    cursor.advance(s, 1);
-                }
-            } else {
-                step!(&mut chains[0], 0, false);
-                step!(&mut chains[0], 1, false);
-                step!(&mut chains[0], 2, false);
-                step!(&mut chains[0], 3, false);
-                cursor.advance(s, UNROLL);
-            }
-            left -= UNROLL;
-        };
     }
     // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
     macro_rules! run_until {
         ($rest:expr, $ahead:expr) => {{
             if LHS != STRIDED && CHAINS == ONE && $ahead == 0 {
                 while left >= $rest + UNROLL {
-                    steps!();
+                    steps!(false);
                 }
             }
             while left > $rest {
@@ -520,7 +521,7 @@ unsafe fn accumulate<
                             let row = cursor.rhs.wrapping_add($ahead * cursor.rhs_row);
                             prefetch_row::<S, NV>(s, row);
                         }
-                        step!(acc, 0, false);
+                        step!(acc, 0, 0, false);
                         cursor.advance(s, 1);
                     }
                 }
@@ -540,7 +541,15 @@ unsafe fn accumulate<
                         next = next.wrapping_add(strip.rhs_row);
                         rows -= 1;
                     }
-                    steps!();
+                    if LHS == STRIDED {
+                        for _ in 0..UNROLL {
+                            step!(&mut chains[0], 0, 0, false);
+                            cursor.advance(s, 1);
+                        }
+                        left -= UNROLL;
+                    } else {
+                        steps!(false);
+                    }
                 }
             }
             _ => run_until!(PREFETCH_LEFT, ahead),
