@@ -24,7 +24,7 @@ pub(super) const SPLIT: usize = 4;
 pub(super) const ONE: usize = 1;
 /// Steps of k that loops are unrolled by.
 const UNROLL: usize = 4;
-// They are written out, and so are those that remain.
+// They are written out where a multiply-add broadcasts, and those that remain everywhere.
 const _: () = assert!(UNROLL == 4);
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
@@ -403,6 +403,7 @@ impl<const LHS: u8> Cursor<LHS> {
         ahead: usize,
         up: bool,
     ) {
+        debug_assert!(ahead == 0 || !Self::broadcasts::<S, NV>());
         let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
         let ahead = STEP + ahead;
         // SAFETY: the caller vouches for this row of B.
