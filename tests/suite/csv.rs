@@ -7,6 +7,8 @@ use slimfit::Error;
 use slimfit::csv::{self, CsvOptions, Table, Task};
 use slimfit::dataset::Dataset;
 
+use crate::common::says;
+
 fn path(file: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "data", file].iter().collect()
 }
@@ -21,13 +23,6 @@ fn regression(text: &str) -> Result<Dataset, Error> {
 
 fn classification(text: &str) -> Result<Dataset, Error> {
     csv::read(text.as_bytes(), &options("y", Task::Classification))
-}
-
-fn says(result: Result<impl Sized, Error>, message: &str) {
-    match result {
-        Ok(_) => panic!("accepted, where this was due: {message}"),
-        Err(error) => assert_eq!(error.to_string(), message),
-    }
 }
 
 #[test]

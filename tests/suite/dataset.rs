@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use slimfit::Error;
 use slimfit::dataset::{Dataset, Stratify};
+
+use crate::common::says;
 
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
@@ -17,13 +18,6 @@ fn labelled(labels: &[usize], classes: usize) -> Dataset {
     let features = (0..labels.len()).map(|row| row as f32).collect();
     let classes = (0..classes).map(|class| format!("c{class}")).collect();
     Dataset::classification(features, 1, labels, classes).unwrap()
-}
-
-fn says(result: Result<impl Sized, Error>, message: &str) {
-    match result {
-        Ok(_) => panic!("accepted, where this was due: {message}"),
-        Err(error) => assert_eq!(error.to_string(), message),
-    }
 }
 
 #[test]

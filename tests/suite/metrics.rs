@@ -1,17 +1,11 @@
 //! Metrics against counts and sums done by hand.
 
 use proptest::prelude::*;
-use slimfit::Error;
 use slimfit::metrics::{ConfusionMatrix, Outputs, accuracy, mae, predicted_class, r2, rmse};
 
-const NAN: f32 = f32::NAN;
+use crate::common::says;
 
-fn says(result: Result<impl Sized, Error>, message: &str) {
-    match result {
-        Ok(_) => panic!("accepted, where this was due: {message}"),
-        Err(error) => assert_eq!(error.to_string(), message),
-    }
-}
+const NAN: f32 = f32::NAN;
 
 #[test]
 fn a_row_says_a_class() {

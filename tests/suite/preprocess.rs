@@ -1,21 +1,15 @@
 //! Scalers against textbook formulas in f64.
 
 use proptest::prelude::*;
-use slimfit::Error;
 use slimfit::dataset::Dataset;
 use slimfit::preprocess::{MinMax, Standardizer};
+
+use crate::common::says;
 
 fn regression(features: &[f32], columns: usize) -> Dataset {
     let rows = features.len() / columns;
     Dataset::regression(features.to_vec(), columns, (0..rows).map(|row| row as f32).collect())
         .unwrap()
-}
-
-fn says(result: Result<impl Sized, Error>, message: &str) {
-    match result {
-        Ok(_) => panic!("accepted, where this was due: {message}"),
-        Err(error) => assert_eq!(error.to_string(), message),
-    }
 }
 
 #[test]

@@ -29,3 +29,12 @@ pub(crate) fn activation(activation: Activation, z: f64) -> f64 {
         other => panic!("no definition of {other:?}"),
     }
 }
+
+/// The result is an error with this message.
+#[track_caller]
+pub(crate) fn says(result: Result<impl Sized, slimfit::Error>, message: &str) {
+    match result {
+        Ok(_) => panic!("accepted, where this was due: {message}"),
+        Err(error) => assert_eq!(error.to_string(), message),
+    }
+}
