@@ -30,11 +30,12 @@ use super::few_columns::{self, FewColumns};
 use super::microkernel::{Finish, LINE, MAX_ROWS, Strip};
 use super::packing::{self, Source};
 use super::problem::Problem;
-use super::staging::{Buffer, stage};
+use super::staging::{self, Buffer};
 use super::strategy::{
     Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow, packs_lhs,
     packs_rows, panel_limit, rhs_scratch, rows_limit, rows_of_block,
 };
+use super::table::packing_tile_fn;
 use super::{row, table};
 use crate::simd::{Kernel, Simd};
 
@@ -393,19 +394,31 @@ unsafe fn run_panel<S: Simd>(
         // Of rows that fall onto few sets the first cache does not hold lines to come beside those it has.
         Place::Near
     };
+    // Anything where `finish` adds none.
+    let bias = bias.wrapping_add(start);
+    let limit = rows_limit::<S>(split, vectors).min(part.ways);
+    let (tiles, tile_count) = Deal::new(part.rows, part.rows_limit.unwrap_or(limit));
+    let heights = [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)];
+    let is_staged = out_col != 1 || in_place;
+    // The first tile packs B, if it can.
+    let mut packing = None;
+    let source = rhs;
     let (rhs, rhs_row) = if let Some(packed) = packed {
         if part.is_first {
-            // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
-            unsafe { packing::pack_rhs(s, rhs, part.k, cols, width, packed) };
+            let is_along = rhs.col == 1 && part.lhs.col == 1 && part.pack.is_none();
+            if is_along && cols == width && !(split || is_staged) {
+                let (first_rows, _) = heights[usize::from(tiles.larger == 0)];
+                packing = packing_tile_fn(s, first_rows, vectors);
+            }
+            if packing.is_none() {
+                // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
+                unsafe { packing::pack_rhs(s, rhs, part.k, cols, width, packed) };
+            }
         }
         (packed.cast_const(), width)
     } else {
         (rhs.ptr, rhs.row)
     };
-    // Anything where `finish` adds none.
-    let bias = bias.wrapping_add(start);
-    let limit = rows_limit::<S>(split, vectors).min(part.ways);
-    let (tiles, tile_count) = Deal::new(part.rows, part.rows_limit.unwrap_or(limit));
     let next = next_panel(part, columns, place, rhs_row);
     // Where B is not packed, the first tile has its own rows to fetch.
     let first_fetch = usize::from(place == Place::Far);
@@ -415,7 +428,7 @@ unsafe fn run_panel<S: Simd>(
     };
     let mut tiles_done = 0_usize;
     let mut done = 0;
-    for (mr, count) in [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)] {
+    for (mr, count) in heights {
         if count == 0 {
             continue;
         }
@@ -453,23 +466,25 @@ unsafe fn run_panel<S: Simd>(
         let row = part.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
         unsafe {
-            if out_col == 1 && !in_place {
-                let out = out.wrapping_add(row * out_row + start);
-                table::run_strip(s, mr, vectors, split, &strip, lhs.ptr, rhs, out, bias);
-                epilogue::run(s, part.after.at(row, start), out, out_row, mr * count, cols);
+            if is_staged {
+                let after = part.after.at(row, start);
+                let lhs = lhs.ptr;
+                staging::run_strip(
+                    s, problem, columns, row, mr, &strip, lhs, rhs, bias, after, buffer,
+                );
             } else {
-                // As many tiles at a time as find room in the buffer.
-                let mut tile = 0;
-                while tile < count {
-                    let tiles = (MAX_ROWS / mr).min(count - tile);
-                    let lhs = lhs.ptr.wrapping_add(tile * lhs_tile);
-                    let fetch_rhs = strip.fetch_rhs && tile == 0;
-                    let strip = Strip { tiles, fetch_rhs, ..strip };
-                    let row = row + tile * mr;
-                    let after = part.after.at(row, start);
-                    stage(s, problem, columns, row, mr, strip, lhs, rhs, bias, after, buffer);
-                    tile += tiles;
+                let out = out.wrapping_add(row * out_row + start);
+                let mut packing_tiles = 0;
+                if let (Some(function), Some(packed)) = (packing.take(), packed) {
+                    let strip = Strip { tiles: 1, rhs_row: source.row, ..strip };
+                    function(&strip, lhs.ptr, source.ptr, out, bias, packed);
+                    packing_tiles = 1;
                 }
+                let strip = Strip { tiles: count - packing_tiles, ..strip };
+                let lhs = lhs.ptr.wrapping_add(packing_tiles * lhs_tile);
+                let rest = out.wrapping_add(packing_tiles * mr * out_row);
+                table::run_strip(s, mr, vectors, split, &strip, lhs, rhs, rest, bias);
+                epilogue::run(s, part.after.at(row, start), out, out_row, mr * count, cols);
             }
         }
         done += mr * count;

@@ -35,6 +35,8 @@ const PREFETCH_LEFT: usize = 64;
 /// Rows of B to fetch ahead in the first tile of a panel, where B comes from afar: rows that are not
 /// packed lie apart, and the machine does not foresee them.
 const AHEAD: usize = 32;
+/// The same where a tile packs them: more of those that fall onto few sets would push out one another.
+const PACKING_AHEAD: usize = 12;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;
 // So many are left whenever there are more than PREFETCH_LEFT. In as many a row of the next panel of B is fetched,
@@ -384,7 +386,7 @@ impl<const LHS: u8> Cursor<LHS> {
     }
 
     /// Adds the products of a row of B and that column of A, `STEP` and `ahead` steps on, from the first row of the
-    /// tile down or from the last up. Where [`Self::broadcasts`], `ahead` is 0.
+    /// tile down or from the last up. Where [`Self::broadcasts`], `ahead` is 0. Returns the row of B.
     ///
     /// # Safety
     /// These are valid for reading: the row in `NV` vectors, of the last `last` lanes if `TAIL`, the column in `MR`
@@ -402,7 +404,7 @@ impl<const LHS: u8> Cursor<LHS> {
         acc: &mut [[S::F32; NV]; MR],
         ahead: usize,
         up: bool,
-    ) {
+    ) -> [S::F32; NV] {
         debug_assert!(ahead == 0 || !Self::broadcasts::<S, NV>());
         let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
         let ahead = STEP + ahead;
@@ -434,6 +436,7 @@ impl<const LHS: u8> Cursor<LHS> {
         } else {
             add_rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
         }
+        b
     }
 }
 
@@ -559,6 +562,65 @@ unsafe fn accumulate<
     }
     run_until!(0, ahead);
     total(s, &chains)
+}
+
+/// One of [`Tiles`], of whole vectors and for any k, that also packs the rows of B that it reads, on its way.
+///
+/// Stores cost nothing beside the multiply-adds of a high tile, and each row of B is loaded once.
+pub(super) struct PackingTile<const MR: usize, const NV: usize, const LHS: u8>;
+
+impl<const MR: usize, const NV: usize, const LHS: u8> Routine for PackingTile<MR, NV, LHS> {
+    type Plan = Strip;
+
+    /// # Safety
+    /// As for [`Tiles`] of one tile; the scratch is valid for writing `k` rows of `NV` vectors, none of them in A, B or C.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        strip: &Strip,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        bias: *const f32,
+        mut packed: *mut f32,
+    ) {
+        let Strip { out_row, last, ref finish, .. } = *strip;
+        let mut left = strip.k;
+        let mut cursor = Cursor::<LHS>::new(s, lhs, rhs, strip);
+        let mut acc = [[s.splat(0.0); NV]; MR];
+        macro_rules! steps {
+            ($($step:literal)*) => {
+                $(
+                    let ahead = $step + PACKING_AHEAD;
+                    prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(ahead * cursor.rhs_row));
+                    // SAFETY: so many steps are left; the caller vouches for their rows and columns, and for the places
+                    // of packed B.
+                    unsafe {
+                        let b = cursor.step::<S, MR, NV, false, $step>(s, &mut acc, 0, false);
+                        let to = packed.wrapping_add($step * NV * S::LANES);
+                        store_row::<S, NV, false>(s, &b, to, S::LANES);
+                    }
+                )*
+                let steps = [$($step),*].len();
+                packed = packed.wrapping_add(steps * NV * S::LANES);
+                cursor.advance(s, steps);
+                left -= steps;
+            };
+        }
+        for rest in [PREFETCH_LEFT, 0] {
+            while left >= rest + UNROLL {
+                steps!(0 1 2 3);
+            }
+            if rest > 0 {
+                prefetch_tile::<S, MR, NV>(s, out, out_row);
+            }
+        }
+        while left > 0 {
+            steps!(0);
+        }
+        // SAFETY: by the caller's word.
+        unsafe { write::<S, MR, NV, false, ANY>(s, &acc, out, bias, out_row, last, finish) };
+    }
 }
 
 /// The sums of all chains of a tile.

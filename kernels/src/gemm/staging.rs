@@ -17,10 +17,43 @@ pub(super) type Buffer = [f32; MAX_ROWS * MAX_COLS];
 /// what follows on their elements.
 ///
 /// # Safety
-/// As for `run_panel` in `blocking`, for the `mr * strip.tiles <= MAX_ROWS` rows from `row` on, with A and B at
-/// the first tile.
+/// As for `run_panel` in `blocking`, for the rows of the strip, from `row` on, with A and B at the first tile.
 #[inline(always)]
-pub(super) unsafe fn stage<S: Simd>(
+pub(super) unsafe fn run_strip<S: Simd>(
+    s: S,
+    problem: &Problem,
+    columns: Columns,
+    row: usize,
+    mr: usize,
+    strip: &Strip,
+    lhs: *const f32,
+    rhs: *const f32,
+    bias: *const f32,
+    after: After,
+    buffer: &mut Option<Buffer>,
+) {
+    // As many tiles at a time as find room in the buffer.
+    let mut tile = 0;
+    while tile < strip.tiles {
+        let tiles = (MAX_ROWS / mr).min(strip.tiles - tile);
+        let lhs = lhs.wrapping_add(tile * strip.lhs_tile);
+        let part = Strip { tiles, fetch_rhs: strip.fetch_rhs && tile == 0, ..*strip };
+        let done = tile * mr;
+        // SAFETY: by the caller's word, for these tiles, whose rows are no more than MAX_ROWS.
+        unsafe {
+            let after = after.at(done, 0);
+            stage(s, problem, columns, row + done, mr, part, lhs, rhs, bias, after, buffer);
+        }
+        tile += tiles;
+    }
+}
+
+/// The same for so few tiles that they have room in the buffer.
+///
+/// # Safety
+/// As for [`run_strip`], and `mr * strip.tiles <= MAX_ROWS`.
+#[inline(always)]
+unsafe fn stage<S: Simd>(
     s: S,
     problem: &Problem,
     columns: Columns,

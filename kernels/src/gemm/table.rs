@@ -5,8 +5,8 @@
 //! small k what to store.
 
 use super::microkernel::{
-    ACROSS, ALONG, ANY, GATE, LAYER, ONE, PLAIN, PREFETCH_K, SPLIT, STRIDED, Store, Strip, Tiles,
-    max_rows, max_split_rows,
+    ACROSS, ALONG, ANY, GATE, LAYER, ONE, PLAIN, PREFETCH_K, PackingTile, SPLIT, STRIDED, Store,
+    Strip, Tiles, max_rows, max_split_rows,
 };
 use crate::simd::{Pointer, Routine, Simd};
 
@@ -206,6 +206,28 @@ pub(super) fn best_strip_fn<S: Simd>(
         return Some(function);
     }
     strip_fn(s, rows, vectors, split, tail)
+}
+
+/// What computes one tile of `rows` rows and `vectors` whole vectors and packs its B, for an A along k, if there is such
+/// a tile: high ones of two vectors. (Cascade Lake, AVX-512: 128 256 512 takes 8 % less so than
+/// packed before, 128 512 784 6 %, 256 cubed 4 %. Tiles of four vectors and packed A gained nothing.)
+#[inline(always)]
+pub(super) fn packing_tile_fn<S: Simd>(s: S, rows: usize, vectors: usize) -> Option<StripFn> {
+    macro_rules! pick {
+        ($($mr:literal)*) => {
+            match rows {
+                $($mr => {
+                    if const { S::REGISTERS < 32 } {
+                        None
+                    } else {
+                        Some(s.pointer::<PackingTile<$mr, 2, ALONG>>())
+                    }
+                })*
+                _ => None,
+            }
+        };
+    }
+    if vectors == 2 { pick!(7 8 9 10 11 12) } else { None }
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors.
