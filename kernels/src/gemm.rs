@@ -33,8 +33,8 @@
 //! # How it is fast
 //!
 //! `microkernel` keeps a tile of C in registers, up to 12 x 32 or 9 x 48 for AVX-512; `table` holds the
-//! shapes of tiles there are. A and B are read where they lie; `packing` copies them if a transpose, the
-//! stride or much use asks for it, which `strategy` decides. `blocking` cuts the product such that A stays
+//! shapes of tiles there are. A and B are read where they lie; `packing` copies them, or of B the first tile
+//! that reads it, if a transpose, the stride or much use asks for it, which `strategy` decides. `blocking` cuts the product such that A stays
 //! in the second-level cache; of a small one `strips` chooses the very code. `column` is for a single
 //! column, `few_columns` for those that would leave lanes empty, `row` for a single row, `scale` for k = 0,
 //! `staging` for a C whose rows are not contiguous, `epilogue` for what follows, `scalar` for levels without
@@ -179,7 +179,7 @@ pub const fn scratch_len(m: usize, n: usize, k: usize) -> usize {
     strategy::scratch_len(m, n, k, false)
 }
 
-/// [`scratch_len`] for a product whose B has contiguous rows (column stride 1): zero where m < 48 or
+/// [`scratch_len`] for a product whose B has contiguous rows (column stride 1): zero where m < 24 or
 /// k < 128, since B is then read where it lies.
 #[must_use]
 pub const fn row_major_scratch_len(m: usize, n: usize, k: usize) -> usize {

@@ -248,6 +248,16 @@ fn large_and_aliasing_shapes() {
         (300, 528, 300, [Rows, RowsWithGap(16), Rows], Derivative(Activation::Relu)),
         (24, 300, 512, [Rows, Rows, Columns], InPlace(Activation::Tanh)),
         (8, 1100, 127, [Rows, Rows, Rows], Forward(Activation::Relu)),
+        // Rows of B that alias, for so few of A that the first tile is lower: panels of two vectors and three at
+        // AVX-512, whatever the processor is like.
+        (50, 80, 300, [Rows, RowsWithGap(1024 - 80), Rows], None),
+        (
+            51,
+            80,
+            300,
+            [RowsWithGap(1024 - 300), RowsWithGap(1024 - 80), Rows],
+            InPlace(Activation::Relu),
+        ),
         // A C that comes from afar.
         (1040, 520, 10, [Rows, Columns, Rows], Bias),
         (1040, 520, 40, [Rows, Columns, Rows], None),

@@ -35,7 +35,6 @@ use super::strategy::{
     Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow, packs_lhs,
     packs_rows, panel_limit, rhs_scratch, rows_limit, rows_of_block,
 };
-use super::table::packing_tile_fn;
 use super::{row, table};
 use crate::simd::{Kernel, Simd};
 
@@ -366,7 +365,8 @@ enum Place {
 }
 
 /// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read at
-/// `packed`, if that is a place; the first block of rows packs it. `fresh` says that A is not packed yet.
+/// `packed`, if that is a place; the first block of rows packs it, all at once or in its first tile. `fresh` says that A
+/// is not packed yet.
 ///
 /// # Safety
 /// As for [`run`], for the part and the columns; `packed` has room for B in them, and unless it is the first
@@ -400,17 +400,17 @@ unsafe fn run_panel<S: Simd>(
     let (tiles, tile_count) = Deal::new(part.rows, part.rows_limit.unwrap_or(limit));
     let heights = [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)];
     let is_staged = out_col != 1 || in_place;
-    // The first tile packs B, if it can.
-    let mut packing = None;
-    let source = rhs;
+    let unpacked = rhs;
+    let mut packing_tile = None;
     let (rhs, rhs_row) = if let Some(packed) = packed {
         if part.is_first {
-            let is_along = rhs.col == 1 && part.lhs.col == 1 && part.pack.is_none();
-            if is_along && cols == width && !(split || is_staged) {
-                let (first_rows, _) = heights[usize::from(tiles.larger == 0)];
-                packing = packing_tile_fn(s, first_rows, vectors);
+            // The first tile packs what it reads, if it can.
+            let (first_rows, _) = heights[usize::from(tiles.larger == 0)];
+            if rhs.col == 1 && part.lhs.col == 1 && cols == width && !is_staged {
+                packing_tile =
+                    table::packing_tile_fn(s, first_rows, vectors).map(|tile| (tile, packed));
             }
-            if packing.is_none() {
+            if packing_tile.is_none() {
                 // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
                 unsafe { packing::pack_rhs(s, rhs, part.k, cols, width, packed) };
             }
@@ -446,7 +446,7 @@ unsafe fn run_panel<S: Simd>(
         let fetched = tiles_done.wrapping_sub(first_fetch).wrapping_mul(next_rows);
         // So few steps would wait for C: the next panel's, if there is one, is fetched.
         let is_far = part.k <= SHORT_K && m * n >= FAR && start + cols < n;
-        let strip = Strip {
+        let mut strip = Strip {
             tiles: count,
             panels: 1,
             k: part.k,
@@ -464,7 +464,9 @@ unsafe fn run_panel<S: Simd>(
             next_rows,
         };
         let row = part.row + done;
-        // SAFETY: the rows of the strip and the columns of the panel lie in the matrices.
+        // SAFETY: the rows of the strip and the columns of the panel lie in the matrices. Of a tile that packs, all
+        // columns do; A lies along k, as it is packed nowhere then; `packed` has room for the panel, and is what the
+        // other tiles read.
         unsafe {
             if is_staged {
                 let after = part.after.at(row, start);
@@ -474,15 +476,14 @@ unsafe fn run_panel<S: Simd>(
                 );
             } else {
                 let out = out.wrapping_add(row * out_row + start);
-                let mut packing_tiles = 0;
-                if let (Some(function), Some(packed)) = (packing.take(), packed) {
-                    let strip = Strip { tiles: 1, rhs_row: source.row, ..strip };
-                    function(&strip, lhs.ptr, source.ptr, out, bias, packed);
-                    packing_tiles = 1;
+                let (mut lhs, mut rest) = (lhs.ptr, out);
+                if let Some((function, packed)) = packing_tile.take() {
+                    let tile = Strip { tiles: 1, rhs_row: unpacked.row, ..strip };
+                    function(&tile, lhs, unpacked.ptr, out, bias, packed);
+                    strip.tiles -= 1;
+                    lhs = lhs.wrapping_add(lhs_tile);
+                    rest = rest.wrapping_add(mr * out_row);
                 }
-                let strip = Strip { tiles: count - packing_tiles, ..strip };
-                let lhs = lhs.ptr.wrapping_add(packing_tiles * lhs_tile);
-                let rest = out.wrapping_add(packing_tiles * mr * out_row);
                 table::run_strip(s, mr, vectors, split, &strip, lhs, rhs, rest, bias);
                 epilogue::run(s, part.after.at(row, start), out, out_row, mr * count, cols);
             }

@@ -17,7 +17,8 @@ pub(super) type Buffer = [f32; MAX_ROWS * MAX_COLS];
 /// what follows on their elements.
 ///
 /// # Safety
-/// As for `run_panel` in `blocking`, for the rows of the strip, from `row` on, with A and B at the first tile.
+/// As for `run_panel` in `blocking`, for the rows of the strip, from `row` on, with A and B at the first tile;
+/// `mr <= MAX_ROWS`.
 #[inline(always)]
 pub(super) unsafe fn run_strip<S: Simd>(
     s: S,

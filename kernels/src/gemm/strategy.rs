@@ -66,6 +66,9 @@ const TORN_PACK_MIN_ROWS: usize = 256;
 const FAR_PACK_MIN_RHS: usize = 1 << 16;
 /// The same, whatever the rows are like, where multiply-adds outrun the caches.
 const OUTRUN_PACK_MIN_ROWS: usize = 96;
+/// And where the first tile of a panel packs it there, for nearly nothing; rows that tear lines also of so small a B.
+const TILES_PACK_MIN_ROWS: usize = 24;
+const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
@@ -123,10 +126,10 @@ const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     }
 }
 
-/// Whether so many rows of A and of B make up for copying B.
+/// Whether so many rows of A and of B may make up for copying B, at some level.
 #[inline(always)]
 const fn repays_packing(m: usize, k: usize) -> bool {
-    m >= PACK_MIN_ROWS && k >= PACK_MIN_K
+    m >= TILES_PACK_MIN_ROWS && k >= PACK_MIN_K
 }
 
 /// Whether all levels of the target have one number a register, and read A and B where they lie.
@@ -252,7 +255,14 @@ pub(super) const fn keeps_lines(k: usize, stride: usize) -> bool {
 #[inline(always)]
 pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
-    if !repays_packing(m, k) {
+    let len = n.saturating_mul(k);
+    let is_packed_by_tiles = S::outruns_caches() && panel_limit::<S>(problem) == 2;
+    if is_packed_by_tiles && repays_packing(m, k) {
+        let is_torn = !stride.is_multiple_of(LINE);
+        let min_len = if is_torn { TILES_TORN_PACK_MIN_RHS } else { FAR_PACK_MIN_RHS };
+        return aliases(stride) || len >= min_len;
+    }
+    if m < PACK_MIN_ROWS || k < PACK_MIN_K {
         return false;
     }
     let width = max_vectors(S::REGISTERS) * S::LANES;
@@ -261,7 +271,6 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not known: the
     // choice is made before.)
     let is_torn = is_line && !stride.is_multiple_of(width);
-    let len = n.saturating_mul(k);
     let many_rows = if S::outruns_caches() {
         OUTRUN_PACK_MIN_ROWS
     } else if is_torn {

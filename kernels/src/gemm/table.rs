@@ -220,14 +220,15 @@ pub(super) fn packing_tile_fn<S: Simd>(s: S, rows: usize, vectors: usize) -> Opt
                     if const { S::REGISTERS < 32 } {
                         None
                     } else {
-                        Some(s.pointer::<PackingTile<$mr, 2, ALONG>>())
+                        Some(s.pointer::<PackingTile<$mr, 2>>())
                     }
                 })*
                 _ => None,
             }
         };
     }
-    if vectors == 2 { pick!(7 8 9 10 11 12) } else { None }
+    // With as many rows as B is packed for, the first tile is no lower: of 25, nine.
+    if vectors == 2 { pick!(9 10 11 12) } else { None }
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors.
