@@ -100,8 +100,8 @@ fn a_block_is_one_chain() {
     }
     // Packed, in several blocks of rows.
     check((270, 130, 1024), &mut numbers);
-    // B packed, and read but by one tile, by a single block of rows: in panels of two vectors, of which the last is not
-    // whole, with a higher tile before lower ones, two blocks of k, and a number of steps that is no multiple of four.
+    // B packed by the first tile of a single block of rows: in panels of two vectors, of which the last is not whole,
+    // and copied, with a higher tile before lower ones, two blocks of k, and a number of steps that is no multiple of four.
     for shape in [(100, 94, 700), (96, 224, 301), (25, 130, 515)] {
         check(shape, &mut numbers);
     }

@@ -255,14 +255,17 @@ pub(super) const fn keeps_lines(k: usize, stride: usize) -> bool {
 #[inline(always)]
 pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
+    // Before anything else, as small products ask too.
+    if !repays_packing(m, k) {
+        return false;
+    }
     let len = n.saturating_mul(k);
-    let is_packed_by_tiles = S::outruns_caches() && panel_limit::<S>(problem) == 2;
-    if is_packed_by_tiles && repays_packing(m, k) {
+    if S::outruns_caches() && panel_limit::<S>(problem) == 2 {
         let is_torn = !stride.is_multiple_of(LINE);
         let min_len = if is_torn { TILES_TORN_PACK_MIN_RHS } else { FAR_PACK_MIN_RHS };
         return aliases(stride) || len >= min_len;
     }
-    if m < PACK_MIN_ROWS || k < PACK_MIN_K {
+    if m < PACK_MIN_ROWS {
         return false;
     }
     let width = max_vectors(S::REGISTERS) * S::LANES;
