@@ -4,8 +4,8 @@
 //! ```text
 //! for each block of columns       NC columns: so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
-//!     for each block of rows      of A, at most MC: they stay in L2; packed if transposed, and their
-//!                                   stride aliases or the product is large
+//!     for each block of rows      of A, at most MC: they stay in L2; packed if their stride aliases, or
+//!                                   they are transposed, and the product is large
 //!       for each panel of columns nv vectors of B: packed if transposed, if its stride aliases, or if
 //!                                   many rows of A come back to it
 //!         for each tile of rows   mr rows: the microkernel
@@ -32,8 +32,8 @@ use super::packing::{self, Source};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
-    Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow, packs_lhs,
-    packs_rows, panel_limit, rhs_scratch, rows_limit, rows_of_block,
+    Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow,
+    packed_lhs_row, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit, rows_of_block,
 };
 use super::{row, table};
 use crate::simd::{Kernel, Simd};
@@ -104,7 +104,7 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         let packed = aligned(scratch);
         let width = n.next_multiple_of(S::LANES);
         // SAFETY: B has k x n elements, and the scratch room for k rows of n <= MAX_COLS rounded up.
-        unsafe { packing::pack_rhs(s, rhs, k, n, width, packed) };
+        unsafe { packing::pack(s, rhs, k, n, packed, width) };
         rhs = Source { ptr: packed, row: width, col: 1 };
     }
     let problem = Problem { rhs, ..problem };
@@ -218,10 +218,10 @@ impl Kernel for Blocked<'_> {
 #[inline(always)]
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels, pack_lhs, pack_rhs } = *blocked;
-    let Problem { m, n, k, kc, split, lhs, rhs, scratch, .. } = *problem;
+    let Problem { m, n, k, kc, lhs, rhs, scratch, .. } = *problem;
     let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { rows_of_block(k) };
     let (blocks, block_count) = Deal::new(m, mc);
-    let ways = if lhs.col == 1 && aliases(lhs.row) { WAYS } else { MAX_ROWS };
+    let ways = if lhs.col == 1 && aliases(lhs.row) && !pack_lhs { WAYS } else { MAX_ROWS };
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
@@ -242,38 +242,37 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
             for block in 0..block_count {
                 let block_m = blocks.part(block);
                 let mut column = first_column;
-                let part =
-                    Part {
-                        row,
-                        rows: block_m,
-                        p,
-                        k: block_k,
-                        is_first: block == 0,
-                        // Packed A has the tiles of the first, widest panel, low enough for half
-                        // registers too.
-                        rows_limit: pack_lhs.then(|| {
-                            rows_limit::<S>(split, panels.vectors.part(first_panel))
-                                .min(rows_limit::<S::Half>(split, 1))
-                        }),
-                        ways,
-                        lhs: lhs.at(row, p),
-                        pack: pack_lhs.then_some(packed_lhs),
-                        is_far_rhs,
-                        column: first_column,
-                        next_block: if block + 1 < block_count {
-                            Some(0)
-                        } else {
-                            (!last_k).then(|| block_k.wrapping_mul(rhs.row))
-                        },
-                        finish: problem.block_finish(p, last_k),
-                        after: if last_k { problem.after } else { After::NONE },
-                    };
+                let mut block_lhs = lhs.at(row, p);
+                if pack_lhs {
+                    let stride = packed_lhs_row(block_k);
+                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most mc and
+                    // its columns KC and k.
+                    unsafe { packing::pack(s, block_lhs, block_m, block_k, packed_lhs, stride) };
+                    block_lhs = Source { ptr: packed_lhs, row: stride, col: 1 };
+                }
+                let part = Part {
+                    row,
+                    rows: block_m,
+                    p,
+                    k: block_k,
+                    is_first: block == 0,
+                    ways,
+                    lhs: block_lhs,
+                    is_far_rhs,
+                    column: first_column,
+                    next_block: if block + 1 < block_count {
+                        Some(0)
+                    } else {
+                        (!last_k).then(|| block_k.wrapping_mul(rhs.row))
+                    },
+                    finish: problem.block_finish(p, last_k),
+                    after: if last_k { problem.after } else { After::NONE },
+                };
                 for panel in first_panel..end_panel {
                     // Packed B has room for the panels of NC columns, or for one panel if there is one
                     // block of rows.
                     let place = if block_count > 1 { (column - first_column) * block_k } else { 0 };
                     let packed = pack_rhs.then(|| scratch.wrapping_add(place));
-                    let fresh = panel == first_panel;
                     let is_last = panel + 1 == end_panel;
                     // SAFETY: the part lies in the matrices, and so do the columns of the panel. For B
                     // there is room in the scratch: see above; block_k is at most KC and k.
@@ -281,13 +280,13 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         if S::Half::LANES < S::LANES && panel == panels.full {
                             let cols =
                                 Columns { start: column, count: panels.half, vectors: 1, is_last };
-                            run_panel(s.half(), problem, &part, cols, packed, fresh, &mut buffer);
+                            run_panel(s.half(), problem, &part, cols, packed, &mut buffer);
                             column += panels.half;
                         } else {
                             let vectors = panels.vectors.part(panel);
                             let count = (vectors * S::LANES).min(n - column);
                             let cols = Columns { start: column, count, vectors, is_last };
-                            run_panel(s, problem, &part, cols, packed, fresh, &mut buffer);
+                            run_panel(s, problem, &part, cols, packed, &mut buffer);
                             column += count;
                         }
                     }
@@ -310,13 +309,9 @@ struct Part {
     k: usize,
     /// Whether it is the first block of rows.
     is_first: bool,
-    /// Rows of the highest tile, if A is packed in such.
-    rows_limit: Option<usize>,
-    /// Where A is read as it lies, rows that a tile must not exceed, whatever the registers hold.
+    /// Rows that a tile must not exceed, whatever the registers hold.
     ways: usize,
     lhs: Source,
-    /// Where to pack A.
-    pack: Option<*mut f32>,
     /// Whether B, which is not packed, is too far away to wait for.
     is_far_rhs: bool,
     /// First column of the block of columns.
@@ -365,13 +360,11 @@ enum Place {
 }
 
 /// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read at
-/// `packed`, if that is a place; the first block of rows packs it, all at once or in its first tile. `fresh` says that A
-/// is not packed yet.
+/// `packed`, if that is a place; the first block of rows packs it, all at once or in its first tile.
 ///
 /// # Safety
 /// As for [`run`], for the part and the columns; `packed` has room for B in them, and unless it is the first
-/// block of rows, B was packed there before. Packed A, if not `fresh`, lies in tiles of the height that
-/// `rows_limit` deals out, of which the token has some in so many registers.
+/// block of rows, B was packed there before.
 #[inline(always)]
 unsafe fn run_panel<S: Simd>(
     s: S,
@@ -379,7 +372,6 @@ unsafe fn run_panel<S: Simd>(
     part: &Part,
     columns: Columns,
     packed: Option<*mut f32>,
-    fresh: bool,
     buffer: &mut Option<Buffer>,
 ) {
     let Problem { m, n, split, out, out_row, out_col, in_place, bias, .. } = *problem;
@@ -397,7 +389,7 @@ unsafe fn run_panel<S: Simd>(
     // Anything where `finish` adds none.
     let bias = bias.wrapping_add(start);
     let limit = rows_limit::<S>(split, vectors).min(part.ways);
-    let (tiles, tile_count) = Deal::new(part.rows, part.rows_limit.unwrap_or(limit));
+    let (tiles, tile_count) = Deal::new(part.rows, limit);
     let heights = [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)];
     let is_staged = out_col != 1 || in_place;
     let unpacked = rhs;
@@ -412,7 +404,7 @@ unsafe fn run_panel<S: Simd>(
             }
             if packing_tile.is_none() {
                 // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
-                unsafe { packing::pack_rhs(s, rhs, part.k, cols, width, packed) };
+                unsafe { packing::pack(s, rhs, part.k, cols, packed, width) };
             }
         }
         (packed.cast_const(), width)
@@ -433,16 +425,7 @@ unsafe fn run_panel<S: Simd>(
             continue;
         }
         let lhs = part.lhs.at(done, 0);
-        let (lhs, lhs_tile) = if let Some(packed) = part.pack {
-            let packed = packed.wrapping_add(done * part.k);
-            if fresh {
-                // SAFETY: rows done.. of the part exist, and rows x k values of scratch.
-                unsafe { packing::pack_lhs(s, lhs, count, mr, part.k, packed) };
-            }
-            (Source { ptr: packed, row: 1, col: mr }, mr * part.k)
-        } else {
-            (lhs, mr * lhs.row)
-        };
+        let lhs_tile = mr * lhs.row;
         let fetched = tiles_done.wrapping_sub(first_fetch).wrapping_mul(next_rows);
         // So few steps would wait for C: the next panel's, if there is one, is fetched.
         let is_far = part.k <= SHORT_K && m * n >= FAR && start + cols < n;
@@ -465,8 +448,7 @@ unsafe fn run_panel<S: Simd>(
         };
         let row = part.row + done;
         // SAFETY: the rows of the strip and the columns of the panel lie in the matrices. Of a tile that packs, all
-        // columns do; A lies along k, as it is packed nowhere then; `packed` has room for the panel, and is what the
-        // other tiles read.
+        // columns do, and A lies along k; `packed` has room for the panel, and is what the other tiles read.
         unsafe {
             if is_staged {
                 let after = part.after.at(row, start);

@@ -24,7 +24,7 @@ pub(super) const KC: usize = 512;
 /// Largest block of rows.
 pub(super) const MC: usize = 264;
 
-/// f32 of A in a block of rows at most: a quarter of a megabyte, as a second cache of one holds a panel
+/// f32 of A in a block of rows at most, but for what keeps packed rows apart: a quarter of a megabyte, as a second cache of one holds a panel
 /// of B as well, and a neighbour on the same core takes its part.
 const LHS_BLOCK: usize = 1 << 16;
 
@@ -97,8 +97,8 @@ const CACHE_WAYS: usize = 8;
 /// f32 that it holds.
 const CACHE_LEN: usize = CACHE_SETS * CACHE_WAYS * LINE;
 
-/// Rows of two tiles of four vectors: with fewer, tiles of two vectors would wait for their own multiply-adds.
-const TWO_MIN_ROWS: usize = 2 * max_rows(32, 4);
+/// Rows of two tiles of four vectors: with fewer, lower panels with higher tiles gain nothing.
+const HIGH_MIN_ROWS: usize = 2 * max_rows(32, 4);
 
 /// `min`, for const functions.
 const fn min(a: usize, b: usize) -> usize {
@@ -117,10 +117,17 @@ pub(super) const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
     min(k, KC) * min(n, cols).next_multiple_of(16)
 }
 
+/// f32 from one row of a packed block of A, `k` columns wide, to the next: an odd number of lines, so that the rows of
+/// a tile fall onto different sets of the first cache.
+pub(super) const fn packed_lhs_row(k: usize) -> usize {
+    (k.div_ceil(LINE) | 1) * LINE
+}
+
 /// f32 that [`blocking::run`](super::blocking::run) may pack a block of A into.
 const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     if m >= PACK_MIN_ROWS && n >= PACK_MIN_COLS && k >= PACK_MIN_K {
-        min(min(m, MC) * min(k, KC), LHS_BLOCK)
+        // As many rows as a block has at such a k have LHS_BLOCK values, and less than two lines each to be apart.
+        min(min(m, MC) * packed_lhs_row(min(k, KC)), LHS_BLOCK + MC * 2 * LINE)
     } else {
         0
     }
@@ -210,16 +217,19 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
 
 /// Vectors in the widest panel.
 ///
-/// Two where multiply-adds outrun the caches and a panel of four is more than the first holds: to each step of k
-/// the second would hand on half as much again as it can. The tiles are high then, for which there must be rows; and
+/// Three where multiply-adds outrun the caches and a panel of four leaves no room in the first: the second would
+/// have to hand on more with each step of k than it can. The tiles are higher then, for which there must be rows; and
 /// of an A whose rows alias, or are no runs, the first cache does not keep so many.
 #[inline(always)]
 pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     let Problem { m, n, k, split, lhs, .. } = *problem;
-    let is_large = m >= TWO_MIN_ROWS && n >= MAX_COLS && k.saturating_mul(MAX_COLS) > CACHE_LEN;
+    let is_large = m >= HIGH_MIN_ROWS && n >= MAX_COLS && k.saturating_mul(MAX_COLS) >= CACHE_LEN;
     let is_wide = S::REGISTERS >= 32 && !split;
-    if is_wide && is_large && lhs.col == 1 && !aliases(lhs.row) && S::outruns_caches() {
-        return 2;
+    if is_wide && is_large && S::outruns_caches() {
+        let keeps_rows = lhs.col == 1 && !aliases(lhs.row);
+        if keeps_rows || packs_lhs::<S>(problem) {
+            return 3;
+        }
     }
     match (split, S::REGISTERS) {
         (false, registers) => max_vectors(registers),
@@ -260,7 +270,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
         return false;
     }
     let len = n.saturating_mul(k);
-    if S::outruns_caches() && panel_limit::<S>(problem) == 2 {
+    if S::outruns_caches() && panel_limit::<S>(problem) == 3 {
         let is_torn = !stride.is_multiple_of(LINE);
         let min_len = if is_torn { TILES_TORN_PACK_MIN_RHS } else { FAR_PACK_MIN_RHS };
         return aliases(stride) || len >= min_len;
@@ -309,13 +319,20 @@ pub(super) fn is_direct<S: Simd>(problem: &Problem, order: Order) -> bool {
         && row::cols::<S>(problem) == 0
 }
 
-/// Whether A is not row-major and worth packing.
+/// Whether A is worth packing: its rows, or what of it lies side by side, fall onto few cache sets; or it is
+/// transposed, and a tile would read a line of it for each step of k.
 #[inline(always)]
 pub(super) fn packs_lhs<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, lhs, .. } = *problem;
+    if lhs_scratch(m, n, k) == 0 {
+        return false;
+    }
+    if lhs.col == 1 {
+        // The lower tiles of others find room.
+        return aliases(lhs.row) && S::REGISTERS >= 32 && S::outruns_caches();
+    }
     let is_large = n >= PACK_LHS_COLS && k >= PACK_LHS_K;
-    lhs_scratch(m, n, k) > 0
-        && (aliases(lhs.col) || lhs.col != 1 && (is_large || lhs.row == 1 && S::outruns_caches()))
+    aliases(lhs.col) || is_large || lhs.row == 1 && S::outruns_caches()
 }
 
 /// Whether the product is computed as its transpose, with registers full of a column of A instead of

@@ -99,7 +99,7 @@ impl Routine for PackedStrips {
         // such a B the scratch has k rows of n values, rounded up to sixteen, and what it takes to begin at a
         // cache line. What the strips read lies there then.
         unsafe {
-            packing::pack_rhs(s, strides.from(rhs), k, n, n.next_multiple_of(S::LANES), packed);
+            packing::pack(s, strides.from(rhs), k, n, packed, n.next_multiple_of(S::LANES));
             match strips {
                 Strips::One(function, strip) => {
                     function(strip, lhs, packed, out, operand, scratch);

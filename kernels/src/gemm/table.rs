@@ -46,7 +46,7 @@ pub(super) fn strip_fn<S: Simd>(
         pick!(1, max_rows:
             1 x [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]
             2 x [1 2 3 4 5 6 7 8 9 10 11 12]
-            3 x [1 2 3 4 5 6 7 8 9]
+            3 x [1 2 3 4 5 6 7 8]
             4 x [1 2 3 4 5 6])
     }
 }
@@ -78,7 +78,7 @@ fn long_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> O
             }
         };
     }
-    pick!(2 x [4 5 6 7 8 9 10 11 12] 3 x [7 8 9] 4 x [4 5 6])
+    pick!(2 x [4 5 6 7 8 9 10 11 12] 3 x [6 7 8] 4 x [4 5 6])
 }
 
 /// From this k on a strip has no code of its own: that does not fetch C, which pays from a smaller k on where a
@@ -133,7 +133,7 @@ pub(super) fn short_strip_fn<S: Simd>(
         pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
     } else {
         pick!(ONE, max_rows:
-            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [7 8 9] 4 x [4 5 6])
+            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [6 7 8] 4 x [4 5 6])
     })
 }
 
@@ -209,26 +209,26 @@ pub(super) fn best_strip_fn<S: Simd>(
 }
 
 /// What computes one tile of `rows` rows and `vectors` whole vectors and packs its B, for an A along k, if there is such
-/// a tile: high ones of two vectors. (Cascade Lake, AVX-512: 128 256 512 takes 8 % less so than
-/// packed before, 128 512 784 6 %, 256 cubed 4 %. Tiles of four vectors and packed A gained nothing.)
+/// a tile: high ones of two or three vectors. (Cascade Lake, AVX-512: 128 256 512 takes 8 % less so than
+/// packed before, 128 512 784 6 %, 256 cubed 4 %. Tiles of four vectors gained nothing.)
 #[inline(always)]
 pub(super) fn packing_tile_fn<S: Simd>(s: S, rows: usize, vectors: usize) -> Option<StripFn> {
     macro_rules! pick {
-        ($($mr:literal)*) => {
-            match rows {
-                $($mr => {
+        ($($nv:literal x [$($mr:literal)*])*) => {
+            match (vectors, rows) {
+                $($(($nv, $mr) => {
                     if const { S::REGISTERS < 32 } {
                         None
                     } else {
-                        Some(s.pointer::<PackingTile<$mr, 2>>())
+                        Some(s.pointer::<PackingTile<$mr, $nv>>())
                     }
-                })*
+                })*)*
                 _ => None,
             }
         };
     }
-    // With as many rows as B is packed for, the first tile is no lower: of 25, nine.
-    if vectors == 2 { pick!(9 10 11 12) } else { None }
+    // With as many rows as B is packed for, the first tile is no lower: of 25, nine and seven.
+    pick!(2 x [9 10 11 12] 3 x [7 8])
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors.
