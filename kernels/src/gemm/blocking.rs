@@ -25,16 +25,21 @@
 //!
 //! What is packed, and the sizes of blocks, panels and tiles, is chosen in [`strategy`](super::strategy).
 
+use core::ptr::null_mut;
+
 use super::epilogue::{self, After};
 use super::few_columns::{self, FewColumns};
 use super::microkernel::{Finish, LINE, MAX_ROWS, Strip};
 use super::packing::{self, Source};
+use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
     Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow,
-    packed_lhs_row, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit, rows_of_block,
+    packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit,
+    rows_of_block,
 };
+use super::table::PackingFn;
 use super::{row, table};
 use crate::simd::{Kernel, Simd};
 
@@ -226,6 +231,9 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
     let block_panels = NC / (panel_limit::<S>(problem) * S::LANES);
+    let ahead = pack_rhs && packs_ahead::<S>(problem);
+    // Columns from one packed panel to the next where there is one block of rows. None is wider than the first.
+    let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
@@ -268,28 +276,47 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     finish: problem.block_finish(p, last_k),
                     after: if last_k { problem.after } else { After::NONE },
                 };
+                // Whether the tiles of the panel before have packed this one.
+                let mut is_ready = false;
                 for panel in first_panel..end_panel {
-                    // Packed B has room for the panels of NC columns, or for one panel if there is one
-                    // block of rows.
-                    let place = if block_count > 1 { (column - first_column) * block_k } else { 0 };
-                    let packed = pack_rhs.then(|| scratch.wrapping_add(place));
-                    let is_last = panel + 1 == end_panel;
-                    // SAFETY: the part lies in the matrices, and so do the columns of the panel. For B
-                    // there is room in the scratch: see above; block_k is at most KC and k.
-                    unsafe {
-                        if S::Half::LANES < S::LANES && panel == panels.full {
-                            let cols =
-                                Columns { start: column, count: panels.half, vectors: 1, is_last };
-                            run_panel(s.half(), problem, &part, cols, packed, &mut buffer);
-                            column += panels.half;
+                    // Packed B has room for the panels of NC columns, or for one or two if there is one block of rows.
+                    let place = |panel: usize, column: usize| {
+                        let columns = if block_count > 1 {
+                            column - first_column
                         } else {
-                            let vectors = panels.vectors.part(panel);
-                            let count = (vectors * S::LANES).min(n - column);
-                            let cols = Columns { start: column, count, vectors, is_last };
-                            run_panel(s, problem, &part, cols, packed, &mut buffer);
-                            column += count;
+                            (panel - first_panel) % 2 * apart
+                        };
+                        scratch.wrapping_add(columns * block_k)
+                    };
+                    let is_half = S::Half::LANES < S::LANES && panel == panels.full;
+                    let (vectors, lanes) = if is_half {
+                        (1, S::Half::LANES)
+                    } else {
+                        (panels.vectors.part(panel), S::LANES)
+                    };
+                    let count = (vectors * lanes).min(n - column);
+                    let is_last = panel + 1 == end_panel;
+                    let packed =
+                        pack_rhs.then(|| {
+                            let (next, column) = (panel + 1, column + count);
+                            let vectors = panels.vectors.part(next);
+                            let is_whole = next < panels.full && column + vectors * S::LANES <= n;
+                            let next = (ahead && block == 0 && !is_last && is_whole).then(|| {
+                                Next { rhs: rhs.at(p, column), vectors, place: place(next, column) }
+                            });
+                            Packed { place: place(panel, column - count), is_ready, next }
+                        });
+                    let cols = Columns { start: column, count, vectors, is_last };
+                    // SAFETY: the part lies in the matrices, and so do the columns of the panel and of the next. For
+                    // B there is room in the scratch: see above; block_k is at most KC and k.
+                    is_ready = unsafe {
+                        if is_half {
+                            run_panel(s.half(), problem, &part, cols, packed, &mut buffer)
+                        } else {
+                            run_panel(s, problem, &part, cols, packed, &mut buffer)
                         }
-                    }
+                    };
+                    column += count;
                 }
                 end_column = column;
                 row += block_m;
@@ -349,6 +376,77 @@ fn next_panel(part: &Part, columns: Columns, place: Place, rhs_row: usize) -> Op
     }
 }
 
+/// A panel of B that is packed.
+struct Packed {
+    place: *mut f32,
+    /// Whether it is there.
+    is_ready: bool,
+    /// The one after it, if that may be packed meanwhile.
+    next: Option<Next>,
+}
+
+/// A panel of whole vectors that is to be packed.
+struct Next {
+    rhs: Source,
+    vectors: usize,
+    place: *mut f32,
+}
+
+/// How the tiles of a panel pack B.
+#[derive(Clone, Copy)]
+struct PackingTiles {
+    /// Computes the first one, which packs the rows that it reads there.
+    first: Option<(PackingFn, *mut f32)>,
+    /// What the others copy of the next panel.
+    copying: Option<Copying>,
+}
+
+impl PackingTiles {
+    const NONE: Self = Self { first: None, copying: None };
+}
+
+/// Packs a panel of B for the first block of rows, unless it is ready or its tiles do. These are dealt out to two
+/// `heights`, have A along k, and write C themselves, if they `can_pack`.
+///
+/// # Safety
+/// The panel is valid for reading, and there is room for it.
+#[inline(always)]
+unsafe fn pack_panel<S: Simd>(
+    s: S,
+    rhs: Source,
+    k: usize,
+    columns: Columns,
+    packed: &Packed,
+    heights: [(usize, usize); 2],
+    can_pack: bool,
+) -> PackingTiles {
+    let Columns { count, vectors, .. } = columns;
+    let &Packed { place, is_ready, ref next } = packed;
+    let width = vectors * S::LANES;
+    let can_pack = can_pack && count == width;
+    let tile = |rows: usize, own: bool| {
+        if can_pack { table::packing_strip_fn(s, rows, vectors, own) } else { None }
+    };
+    let mut tiles = PackingTiles::NONE;
+    if !is_ready {
+        let (rows, _) = heights[usize::from(heights[0].1 == 0)];
+        tiles.first = tile(rows, true).map(|function| (function, place));
+        if tiles.first.is_none() {
+            // SAFETY: by the caller's word.
+            unsafe { packing::pack(s, rhs, k, count, place, width) };
+        }
+    }
+    let copiers = heights[0].1 + heights[1].1 - usize::from(tiles.first.is_some());
+    let have_tiles = heights.iter().all(|&(rows, count)| count == 0 || tile(rows, false).is_some());
+    if let Some(Next { rhs, vectors, place }) = *next
+        && copiers > 0
+        && have_tiles
+    {
+        tiles.copying = Some(Copying::new(rhs, k, vectors, place, copiers));
+    }
+    tiles
+}
+
 /// Where a panel of B is read.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
@@ -359,21 +457,22 @@ enum Place {
     Far,
 }
 
-/// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read at
-/// `packed`, if that is a place; the first block of rows packs it, all at once or in its first tile.
+/// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read where it is
+/// packed, if it is to be; the first block of rows packs it, all at once or in its first tile, unless it is ready. Returns
+/// whether the next one is.
 ///
 /// # Safety
 /// As for [`run`], for the part and the columns; `packed` has room for B in them, and unless it is the first
-/// block of rows, B was packed there before.
+/// block of rows, B was packed there before. The next one has whole vectors and room of its own.
 #[inline(always)]
 unsafe fn run_panel<S: Simd>(
     s: S,
     problem: &Problem,
     part: &Part,
     columns: Columns,
-    packed: Option<*mut f32>,
+    packed: Option<Packed>,
     buffer: &mut Option<Buffer>,
-) {
+) -> bool {
     let Problem { m, n, split, out, out_row, out_col, in_place, bias, .. } = *problem;
     let Columns { start, count: cols, vectors, .. } = columns;
     let rhs = problem.rhs.at(part.p, start);
@@ -393,21 +492,14 @@ unsafe fn run_panel<S: Simd>(
     let heights = [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)];
     let is_staged = out_col != 1 || in_place;
     let unpacked = rhs;
-    let mut packing_tile = None;
+    let mut packing = PackingTiles::NONE;
     let (rhs, rhs_row) = if let Some(packed) = packed {
         if part.is_first {
-            // The first tile packs what it reads, if it can.
-            let (first_rows, _) = heights[usize::from(tiles.larger == 0)];
-            if rhs.col == 1 && part.lhs.col == 1 && cols == width && !is_staged {
-                packing_tile =
-                    table::packing_tile_fn(s, first_rows, vectors).map(|tile| (tile, packed));
-            }
-            if packing_tile.is_none() {
-                // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
-                unsafe { packing::pack(s, rhs, part.k, cols, packed, width) };
-            }
+            let can_pack = part.lhs.col == 1 && rhs.col == 1 && !is_staged;
+            // SAFETY: rows p.. and columns start.. of B exist; the caller vouches for the room.
+            packing = unsafe { pack_panel(s, rhs, part.k, columns, &packed, heights, can_pack) };
         }
-        (packed.cast_const(), width)
+        (packed.place.cast_const(), width)
     } else {
         (rhs.ptr, rhs.row)
     };
@@ -459,18 +551,28 @@ unsafe fn run_panel<S: Simd>(
             } else {
                 let out = out.wrapping_add(row * out_row + start);
                 let (mut lhs, mut rest) = (lhs.ptr, out);
-                if let Some((function, packed)) = packing_tile.take() {
-                    let tile = Strip { tiles: 1, rhs_row: unpacked.row, ..strip };
-                    function(&tile, lhs, unpacked.ptr, out, bias, packed);
+                if let Some((function, place)) = packing.first.take() {
+                    let first = Strip { tiles: 1, rhs_row: unpacked.row, ..strip };
+                    let tile = PackingStrip { strip: first, copying: Copying::NOTHING };
+                    function(&tile, lhs, unpacked.ptr, out, bias, place);
                     strip.tiles -= 1;
                     lhs = lhs.wrapping_add(lhs_tile);
                     rest = rest.wrapping_add(mr * out_row);
                 }
-                table::run_strip(s, mr, vectors, split, &strip, lhs, rhs, rest, bias);
+                if let Some(copying) = &mut packing.copying
+                    && let Some(function) = table::packing_strip_fn(s, mr, vectors, false)
+                {
+                    let tiles = PackingStrip { strip, copying: *copying };
+                    function(&tiles, lhs, rhs, rest, bias, null_mut());
+                    *copying = copying.after(s, strip.tiles);
+                } else {
+                    table::run_strip(s, mr, vectors, split, &strip, lhs, rhs, rest, bias);
+                }
                 epilogue::run(s, part.after.at(row, start), out, out_row, mr * count, cols);
             }
         }
         done += mr * count;
         tiles_done += count;
     }
+    packing.copying.is_some()
 }

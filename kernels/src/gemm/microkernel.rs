@@ -23,7 +23,7 @@ pub(super) const SPLIT: usize = 4;
 /// Chains of an element otherwise.
 pub(super) const ONE: usize = 1;
 /// Steps of k that loops are unrolled by.
-const UNROLL: usize = 4;
+pub(super) const UNROLL: usize = 4;
 // They are written out where a multiply-add broadcasts, and those that remain everywhere.
 const _: () = assert!(UNROLL == 4);
 
@@ -32,13 +32,10 @@ pub(super) const PREFETCH_K: usize = 128;
 /// Steps of k before the end from which on it is asked for, row by row: any earlier, and the rows of B that stream by
 /// would push it out of the cache again; all at once, and what the tile itself reads would wait behind it (Cascade Lake:
 /// 128 cubed takes 2 % more, 784 512 128 5 %).
-const PREFETCH_LEFT: usize = 64;
+pub(super) const PREFETCH_LEFT: usize = 64;
 /// Rows of B to fetch ahead in the first tile of a panel, where B comes from afar: rows that are not
 /// packed lie apart, and the machine does not foresee them.
 const AHEAD: usize = 32;
-/// The same where a tile packs them: of rows half a page apart the first cache keeps no more beside the rest. (Six or
-/// twice as many differ by a percent or two, from shape to shape.)
-const PACKING_AHEAD: usize = 12;
 /// The same where no tile reads them again.
 const SPLIT_AHEAD: usize = 12;
 // So many are left whenever there are more than PREFETCH_LEFT. In as many a row of the next panel of B is fetched,
@@ -337,13 +334,13 @@ pub(super) unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
 }
 
 /// Where a tile reads A and B.
-struct Cursor<const LHS: u8> {
+pub(super) struct Cursor<const LHS: u8> {
     /// The first row of each [`GROUP`] of rows of A.
     groups: [*const f32; GROUPS],
     lhs_row: usize,
     lhs_col: usize,
-    rhs: *const f32,
-    rhs_row: usize,
+    pub(super) rhs: *const f32,
+    pub(super) rhs_row: usize,
     /// Columns of the last vector that exist.
     last: usize,
 }
@@ -351,7 +348,7 @@ struct Cursor<const LHS: u8> {
 impl<const LHS: u8> Cursor<LHS> {
     /// At the first column of A and the first row of B.
     #[inline(always)]
-    fn new<S: Simd>(s: S, lhs: *const f32, rhs: *const f32, strip: &Strip) -> Self {
+    pub(super) fn new<S: Simd>(s: S, lhs: *const f32, rhs: *const f32, strip: &Strip) -> Self {
         let (lhs_row, lhs_col) = strip.lhs_strides::<LHS>();
         let mut groups = [lhs; GROUPS];
         let mut first = lhs;
@@ -367,7 +364,7 @@ impl<const LHS: u8> Cursor<LHS> {
 
     /// So many steps of k on.
     #[inline(always)]
-    fn advance<S: Simd>(&mut self, s: S, steps: usize) {
+    pub(super) fn advance<S: Simd>(&mut self, s: S, steps: usize) {
         for group in &mut self.groups {
             *group = group.wrapping_add(steps * self.lhs_col);
             if LHS == ALONG {
@@ -395,7 +392,7 @@ impl<const LHS: u8> Cursor<LHS> {
     /// These are valid for reading: the row in `NV` vectors, of the last `last` lanes if `TAIL`, the column in `MR`
     /// rows.
     #[inline(always)]
-    unsafe fn step<
+    pub(super) unsafe fn step<
         S: Simd,
         const MR: usize,
         const NV: usize,
@@ -574,69 +571,6 @@ unsafe fn accumulate<
     total(s, &chains)
 }
 
-/// One of [`Tiles`], of whole vectors and for any k, with A along k, that also packs the rows of B that it reads.
-///
-/// Stores cost nothing beside the multiply-adds of a high tile, and each row of B is loaded once.
-pub(super) struct PackingTile<const MR: usize, const NV: usize>;
-
-impl<const MR: usize, const NV: usize> Routine for PackingTile<MR, NV> {
-    type Plan = Strip;
-
-    /// # Safety
-    /// As for [`Tiles`] of one tile, and A lies along k; the scratch is valid for writing `k` rows of `NV` vectors, none
-    /// of them in A, B, C or the bias.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(
-        s: S,
-        strip: &Strip,
-        lhs: *const f32,
-        rhs: *const f32,
-        out: *mut f32,
-        bias: *const f32,
-        mut packed: *mut f32,
-    ) {
-        let Strip { out_row, last, ref finish, .. } = *strip;
-        let mut left = strip.k;
-        let mut cursor = Cursor::<ALONG>::new(s, lhs, rhs, strip);
-        let mut acc = [[s.splat(0.0); NV]; MR];
-        macro_rules! steps {
-            ($($step:literal)*) => {
-                $(
-                    let ahead = $step + PACKING_AHEAD;
-                    prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(ahead * cursor.rhs_row));
-                    // SAFETY: so many steps are left; the caller vouches for their rows and columns, and for the places
-                    // of packed B.
-                    unsafe {
-                        let b = cursor.step::<S, MR, NV, false, $step>(s, &mut acc, 0, false);
-                        let to = packed.wrapping_add($step * NV * S::LANES);
-                        store_row::<S, NV, false>(s, &b, to, S::LANES);
-                    }
-                )*
-                let steps = [$($step),*].len();
-                packed = packed.wrapping_add(steps * NV * S::LANES);
-                cursor.advance(s, steps);
-                left -= steps;
-            };
-        }
-        while left >= PREFETCH_LEFT + UNROLL {
-            steps!(0 1 2 3);
-        }
-        let mut row = 0;
-        while left >= UNROLL {
-            if row < MR {
-                prefetch_row::<S, NV>(s, out.wrapping_add(row * out_row));
-                row += 1;
-            }
-            steps!(0 1 2 3);
-        }
-        while left > 0 {
-            steps!(0);
-        }
-        // SAFETY: by the caller's word.
-        unsafe { write::<S, MR, NV, false, ANY>(s, &acc, out, bias, out_row, last, finish) };
-    }
-}
-
 /// The sums of all chains of a tile.
 #[inline(always)]
 fn total<S: Simd, const MR: usize, const NV: usize, const CHAINS: usize>(
@@ -735,7 +669,7 @@ pub(super) unsafe fn write<
 /// # Safety
 /// Those lanes are valid for writing.
 #[inline(always)]
-unsafe fn store_row<S: Simd, const NV: usize, const TAIL: bool>(
+pub(super) unsafe fn store_row<S: Simd, const NV: usize, const TAIL: bool>(
     s: S,
     row: &[S::F32; NV],
     ptr: *mut f32,

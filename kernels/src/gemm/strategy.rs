@@ -69,6 +69,12 @@ const OUTRUN_PACK_MIN_ROWS: usize = 96;
 /// And where the first tile of a panel packs it there, for nearly nothing; rows that tear lines also of so small a B.
 const TILES_PACK_MIN_ROWS: usize = 24;
 const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
+/// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many elements
+/// beside which the second cache keeps little: a smaller one is near, and the first tile of a panel does not wait long.
+const AHEAD_MIN_ROWS: usize = 96;
+const AHEAD_MIN_RHS: usize = 1 << 18;
+/// Columns of two panels, then.
+const AHEAD_COLS: usize = 2 * HIGH_VECTORS * 16;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
@@ -97,6 +103,8 @@ const CACHE_WAYS: usize = 8;
 /// f32 that it holds.
 const CACHE_LEN: usize = CACHE_SETS * CACHE_WAYS * LINE;
 
+/// Vectors in a panel where multiply-adds outrun the caches.
+const HIGH_VECTORS: usize = 3;
 /// Rows of two tiles of four vectors: with fewer, lower panels with higher tiles gain nothing.
 const HIGH_MIN_ROWS: usize = 2 * max_rows(32, 4);
 
@@ -111,9 +119,15 @@ pub(super) const fn rows_of_block(k: usize) -> usize {
     if k <= LHS_BLOCK / MC { MC } else { LHS_BLOCK / min(k, KC) }
 }
 
-/// f32 that [`blocking::run`](super::blocking::run) may pack a panel of B into.
+/// f32 that [`blocking::run`](super::blocking::run) may pack panels of B into.
 pub(super) const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
-    let cols = if m > rows_of_block(k) { NC } else { MAX_COLS };
+    let cols = if m > rows_of_block(k) {
+        NC
+    } else if m >= AHEAD_MIN_ROWS {
+        AHEAD_COLS
+    } else {
+        MAX_COLS
+    };
     min(k, KC) * min(n, cols).next_multiple_of(16)
 }
 
@@ -228,7 +242,7 @@ pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     if is_wide && is_large && S::outruns_caches() {
         let keeps_rows = lhs.col == 1 && !aliases(lhs.row);
         if keeps_rows || packs_lhs::<S>(problem) {
-            return 3;
+            return HIGH_VECTORS;
         }
     }
     match (split, S::REGISTERS) {
@@ -270,7 +284,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
         return false;
     }
     let len = n.saturating_mul(k);
-    if S::outruns_caches() && panel_limit::<S>(problem) == 3 {
+    if S::outruns_caches() && panel_limit::<S>(problem) == HIGH_VECTORS {
         let is_torn = !stride.is_multiple_of(LINE);
         let min_len = if is_torn { TILES_TORN_PACK_MIN_RHS } else { FAR_PACK_MIN_RHS };
         return aliases(stride) || len >= min_len;
@@ -296,6 +310,16 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     aliases(stride)
         || has_line_alias && m >= LINE_PACK_MIN_ROWS && k >= LINE_PACK_MIN_K
         || m >= many_rows && len >= FAR_PACK_MIN_RHS
+}
+
+/// Whether the tiles of a panel of B, which is to be packed, pack the next one.
+#[inline(always)]
+pub(super) fn packs_ahead<S: Simd>(problem: &Problem) -> bool {
+    let Problem { m, n, k, .. } = *problem;
+    m >= AHEAD_MIN_ROWS
+        && n.saturating_mul(k) >= AHEAD_MIN_RHS
+        && S::outruns_caches()
+        && panel_limit::<S>(problem) == HIGH_VECTORS
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.

@@ -5,13 +5,16 @@
 //! small k what to store.
 
 use super::microkernel::{
-    ACROSS, ALONG, ANY, GATE, LAYER, ONE, PLAIN, PREFETCH_K, PackingTile, SPLIT, STRIDED, Store,
-    Strip, Tiles, max_rows, max_split_rows,
+    ACROSS, ALONG, ANY, GATE, LAYER, ONE, PLAIN, PREFETCH_K, SPLIT, STRIDED, Store, Strip, Tiles,
+    max_rows, max_split_rows,
 };
+use super::packing_tiles::{PackingStrip, PackingTiles};
 use crate::simd::{Pointer, Routine, Simd};
 
 /// What computes a strip.
 pub(super) type StripFn = Pointer<Strip>;
+/// What computes one and packs B meanwhile.
+pub(super) type PackingFn = Pointer<PackingStrip>;
 
 /// [`Tiles`] of `rows` rows and `vectors` vectors, within [`max_rows`] or, if `split`,
 /// [`max_split_rows`]; nothing beyond. `tail` says that the last vector is not full.
@@ -208,27 +211,33 @@ pub(super) fn best_strip_fn<S: Simd>(
     strip_fn(s, rows, vectors, split, tail)
 }
 
-/// What computes one tile of `rows` rows and `vectors` whole vectors and packs its B, for an A along k, if there is such
-/// a tile: high ones of two or three vectors. (Cascade Lake, AVX-512: 128 256 512 takes 8 % less so than
-/// packed before, 128 512 784 6 %, 256 cubed 4 %. Tiles of four vectors gained nothing.)
+/// [`PackingTiles`] of `rows` rows and `vectors` vectors, if there are such: high ones of two or three vectors. (Of four
+/// nothing was gained.) `own` says that the tile packs what it reads.
 #[inline(always)]
-pub(super) fn packing_tile_fn<S: Simd>(s: S, rows: usize, vectors: usize) -> Option<StripFn> {
+pub(super) fn packing_strip_fn<S: Simd>(
+    s: S,
+    rows: usize,
+    vectors: usize,
+    own: bool,
+) -> Option<PackingFn> {
     macro_rules! pick {
         ($($nv:literal x [$($mr:literal)*])*) => {
             match (vectors, rows) {
                 $($(($nv, $mr) => {
                     if const { S::REGISTERS < 32 } {
                         None
+                    } else if own {
+                        Some(s.pointer::<PackingTiles<$mr, $nv, true>>())
                     } else {
-                        Some(s.pointer::<PackingTile<$mr, $nv>>())
+                        Some(s.pointer::<PackingTiles<$mr, $nv, false>>())
                     }
                 })*)*
                 _ => None,
             }
         };
     }
-    // With as many rows as B is packed for, the first tile is no lower: of 25, nine and seven.
-    pick!(2 x [9 10 11 12] 3 x [7 8])
+    // With as many rows as B is packed for, tiles are no lower: of 25, eight and six.
+    pick!(2 x [8 9 10 11 12] 3 x [6 7 8])
 }
 
 /// Computes one strip of tiles of `rows` rows and `vectors` vectors.
