@@ -183,14 +183,13 @@ fn strides_do_not_change_the_bits() {
 #[test]
 fn large_and_aliasing_shapes() {
     use Kind::{Activation as Forward, Bias, Derivative, InPlace, None};
-    use Layout::{Columns, ColumnsWithGap, Rows, RowsWithGap};
+    use Layout::{Columns, ColumnsWithGap, Rows, RowsWithGap, Sparse};
 
     let mut r = Random(11);
     // Strides that are multiples of 1024 elements map rows to the same cache sets: B and a
     // transposed A are packed.
     for (m, n, k, layouts, kind) in [
-        // Ten vectors of sixteen in panels of four, three and three, whose tiles would differ in height: of
-        // the packed A they do not.
+        // Ten vectors of sixteen in panels that differ in width, and their tiles in height.
         (60, 160, 512, [ColumnsWithGap(1024 - 60), Rows, Rows], Forward(Activation::Relu)),
         (60, 193, 600, [RowsWithGap(1024 - 600), Rows, Rows], Derivative(Activation::Tanh)),
         (300, 140, 512, [Columns, RowsWithGap(1024 - 140), Rows], Forward(Activation::Gelu)),
@@ -226,6 +225,13 @@ fn large_and_aliasing_shapes() {
         (260, 300, 240, [Rows, Rows, Rows], InPlace(Activation::Relu)),
         // And in several blocks of columns.
         (641, 1040, 130, [Rows, Rows, Rows], None),
+        // Panels packed by the tiles of those before, in one block of rows: of fewer columns than there is room for,
+        // with a last one that is not whole, and with packed A.
+        (100, 85, 3100, [Rows, Rows, Rows], None),
+        (128, 600, 512, [Rows, Rows, Rows], Bias),
+        (128, 600, 512, [Columns, Rows, Rows], Forward(Activation::Tanh)),
+        // A packed value by value.
+        (50, 1030, 260, [Sparse, Rows, Rows], None),
         // Up to eight columns that whole registers leave over: alone, beside others, packed, beside packed A,
         // after several blocks of columns, in a C stored by columns, with relu's derivative in place, in
         // several blocks of k, and of a B from afar.

@@ -100,14 +100,14 @@ fn a_block_is_one_chain() {
     }
     // Packed, in several blocks of rows.
     check((270, 130, 1024), &mut numbers);
-    // B packed by the first tile of a single block of rows: in panels of which the last is not whole, and copied, with a
-    // higher tile before lower ones, two blocks of k, and a number of steps that is no multiple of four.
+    // B packed by the first tile of a single block of rows: in panels of which the last is not whole, and copied,
+    // with a higher tile before lower ones, two blocks of k, and a number of steps that is no multiple of four.
     for shape in [(100, 94, 700), (96, 224, 301), (25, 130, 515)] {
         check(shape, &mut numbers);
     }
     if cfg!(target_arch = "x86_64") {
-        // Panels packed by the tiles of those before: of one block of rows, with a last panel that is not whole; of two,
-        // with a last one of half registers; of no more columns than there is room for.
+        // Panels packed by the tiles of those before: of one block of rows, with a last panel that is not whole; of
+        // two, with a last one of half registers; of no more columns than there is room for.
         for shape in [(97, 300, 900), (130, 296, 900), (96, 64, 4100)] {
             check(shape, &mut numbers);
         }

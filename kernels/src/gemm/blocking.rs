@@ -4,16 +4,16 @@
 //! ```text
 //! for each block of columns       NC columns: so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
-//!     for each block of rows      of A, at most MC: they stay in L2; packed if their stride aliases, or
-//!                                   they are transposed, and the product is large
+//!     for each block of rows      of A, at most MC: they stay in L2; of a large product packed if
+//!                                   transposed, or if their stride aliases
 //!       for each panel of columns nv vectors of B: packed if transposed, if its stride aliases, or if
 //!                                   many rows of A come back to it
 //!         for each tile of rows   mr rows: the microkernel
 //! ```
 //!
-//! The first block of rows packs the panels as it comes to them, the others read what it packed. If
-//! there is but one, each panel takes the place of the one before: products of few rows ask for
-//! little scratch.
+//! The first block of rows packs the panels as it comes to them, or the tiles of one pack the next; the other
+//! blocks read what it packed. If there is but one, each panel takes the place of the one before, or of the one before
+//! that: products of few rows ask for little scratch.
 //!
 //! A tall C of few columns would leave lanes empty. Where A is transposed its columns fill them:
 //! such a C is computed as its transpose, each element by the same chain.
@@ -394,19 +394,19 @@ struct Next {
 
 /// How the tiles of a panel pack B.
 #[derive(Clone, Copy)]
-struct PackingTiles {
+struct PanelPacking {
     /// Computes the first one, which packs the rows that it reads there.
     first: Option<(PackingFn, *mut f32)>,
     /// What the others copy of the next panel.
     copying: Option<Copying>,
 }
 
-impl PackingTiles {
+impl PanelPacking {
     const NONE: Self = Self { first: None, copying: None };
 }
 
-/// Packs a panel of B for the first block of rows, unless it is ready or its tiles do. These are dealt out to two
-/// `heights`, have A along k, and write C themselves, if they `can_pack`.
+/// Packs a panel of B for the first block of rows, unless it is ready or its tiles do, of two `heights`: if they
+/// `can_pack`, as A lies along k, B has contiguous rows, and nothing but the tiles writes C.
 ///
 /// # Safety
 /// The panel is valid for reading, and there is room for it.
@@ -419,7 +419,7 @@ unsafe fn pack_panel<S: Simd>(
     packed: &Packed,
     heights: [(usize, usize); 2],
     can_pack: bool,
-) -> PackingTiles {
+) -> PanelPacking {
     let Columns { count, vectors, .. } = columns;
     let &Packed { place, is_ready, ref next } = packed;
     let width = vectors * S::LANES;
@@ -427,7 +427,7 @@ unsafe fn pack_panel<S: Simd>(
     let tile = |rows: usize, own: bool| {
         if can_pack { table::packing_strip_fn(s, rows, vectors, own) } else { None }
     };
-    let mut tiles = PackingTiles::NONE;
+    let mut tiles = PanelPacking::NONE;
     if !is_ready {
         let (rows, _) = heights[usize::from(heights[0].1 == 0)];
         tiles.first = tile(rows, true).map(|function| (function, place));
@@ -458,12 +458,12 @@ enum Place {
 }
 
 /// Computes a part in one panel: two strips, one of the higher tiles, one of the others. B is read where it is
-/// packed, if it is to be; the first block of rows packs it, all at once or in its first tile, unless it is ready. Returns
-/// whether the next one is.
+/// packed, if it is to be; the first block of rows packs it, all at once or in its first tile, unless it is ready.
+/// Returns whether the next one is.
 ///
 /// # Safety
 /// As for [`run`], for the part and the columns; `packed` has room for B in them, and unless it is the first
-/// block of rows, B was packed there before. The next one has whole vectors and room of its own.
+/// block of rows and not ready, B was packed there before. The next one has whole vectors and room of its own.
 #[inline(always)]
 unsafe fn run_panel<S: Simd>(
     s: S,
@@ -492,7 +492,7 @@ unsafe fn run_panel<S: Simd>(
     let heights = [(tiles.small + 1, tiles.larger), (tiles.small, tile_count - tiles.larger)];
     let is_staged = out_col != 1 || in_place;
     let unpacked = rhs;
-    let mut packing = PackingTiles::NONE;
+    let mut packing = PanelPacking::NONE;
     let (rhs, rhs_row) = if let Some(packed) = packed {
         if part.is_first {
             let can_pack = part.lhs.col == 1 && rhs.col == 1 && !is_staged;
@@ -574,5 +574,6 @@ unsafe fn run_panel<S: Simd>(
         done += mr * count;
         tiles_done += count;
     }
+    debug_assert!(packing.copying.is_none_or(Copying::is_done), "no tile copied the next panel");
     packing.copying.is_some()
 }

@@ -29,9 +29,9 @@ const _: () = assert!(UNROLL == 4);
 
 /// From this k on there is time to fetch the tile of C while its sums are made.
 pub(super) const PREFETCH_K: usize = 128;
-/// Steps of k before the end from which on it is asked for, row by row: any earlier, and the rows of B that stream by
-/// would push it out of the cache again; all at once, and what the tile itself reads would wait behind it (Cascade Lake:
-/// 128 cubed takes 2 % more, 784 512 128 5 %).
+/// Steps of k before the end from which on it is asked for, row by row where A lies along k or across: any earlier,
+/// and the rows of B that stream by would push it out of the cache again; all at once, and what the tile itself reads
+/// would wait behind it (Cascade Lake: 128 cubed takes 2 % more, 784 512 128 5 %).
 pub(super) const PREFETCH_LEFT: usize = 64;
 /// Rows of B to fetch ahead in the first tile of a panel, where B comes from afar: rows that are not
 /// packed lie apart, and the machine does not foresee them.
@@ -41,6 +41,8 @@ const SPLIT_AHEAD: usize = 12;
 // So many are left whenever there are more than PREFETCH_LEFT. In as many a row of the next panel of B is fetched,
 // which comes from afar, and slowly.
 const _: () = assert!(UNROLL <= PREFETCH_LEFT);
+// And a row of each tile of C.
+const _: () = assert!(MAX_ROWS * UNROLL <= PREFETCH_LEFT);
 /// f32 in a cache line.
 pub(super) const LINE: usize = 16;
 
@@ -374,19 +376,27 @@ impl<const LHS: u8> Cursor<LHS> {
         self.rhs = self.rhs.wrapping_add(steps * self.rhs_row);
     }
 
-    /// Whether multiply-adds broadcast some rows of a tile of `NV` vectors: two or three, where A lies along k.
+    /// Whether multiply-adds broadcast that row of a tile of `NV` vectors.
     ///
-    /// That is an instruction less and a read or two more, for which the units that read have time in every third row:
-    /// the first of each group, which has the addresses that Intel's processors keep in one piece with the multiply-add.
-    /// (On Cascade Lake 32 cubed takes 8 % less beside a busy neighbour, and as much as before without one; 256 and 512
-    /// cubed take 5 % less, as fewer instructions that wait let more steps begin while B comes from the second cache. Of
-    /// four vectors nothing was gained.)
-    const fn broadcasts<S: Simd, const NV: usize>() -> bool {
-        LHS == ALONG && S::BROADCASTS && (NV == 2 || NV == 3)
+    /// That is an instruction less and, of several vectors, a read or two more. Intel's processors keep it in one
+    /// piece with the multiply-add where the address is a register and a constant: along k, that of the first row of
+    /// a group, which is as often as the units that read have time for in tiles of two or three vectors; across, that
+    /// of every row, and of one vector each is read once. (On Cascade Lake 32 cubed takes 8 % less beside a busy
+    /// neighbour, and as much as before without one; 256 and 512 cubed take 5 % less, as fewer instructions that wait
+    /// let more steps begin while B comes from the second cache; a transposed A of 32 16 32 takes 11 % less. Of four
+    /// vectors nothing was gained, and of two across 2 % lost.)
+    const fn broadcasts<S: Simd, const NV: usize>(row: usize) -> bool {
+        S::BROADCASTS
+            && match LHS {
+                ALONG => (NV == 2 || NV == 3) && row.is_multiple_of(GROUP),
+                ACROSS => NV == 1,
+                _ => false,
+            }
     }
 
     /// Adds the products of a row of B and that column of A, `STEP` and `ahead` steps on, from the first row of the
-    /// tile down or from the last up. Where [`Self::broadcasts`], `ahead` is 0. Returns the row of B.
+    /// tile down or from the last up. Where a row is broadcast ([`Self::broadcasts`]), `ahead` is 0. Returns the row
+    /// of B.
     ///
     /// # Safety
     /// These are valid for reading: the row in `NV` vectors, of the last `last` lanes if `TAIL`, the column in `MR`
@@ -405,7 +415,7 @@ impl<const LHS: u8> Cursor<LHS> {
         ahead: usize,
         up: bool,
     ) -> [S::F32; NV] {
-        debug_assert!(ahead == 0 || !Self::broadcasts::<S, NV>());
+        debug_assert!(ahead == 0 || !Self::broadcasts::<S, NV>(0));
         let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
         let ahead = STEP + ahead;
         // SAFETY: the caller vouches for this row of B.
@@ -415,10 +425,18 @@ impl<const LHS: u8> Cursor<LHS> {
             ($($i:literal)*) => {$(
                 if const { $i < MR } {
                     let group = groups[$i / GROUP];
-                    if const { Self::broadcasts::<S, NV>() && $i % GROUP == 0 } {
+                    if const { Self::broadcasts::<S, NV>($i) } {
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
-                            // SAFETY: the caller vouches for this value of A, in a column behind the group's.
-                            *acc = unsafe { s.mul_add_at::<STEP>(group, b, *acc) };
+                            // SAFETY: the caller vouches for this value of A: so many columns behind the group's
+                            // first, or so many rows.
+                            *acc = unsafe {
+                                if LHS == ALONG {
+                                    s.mul_add_at::<STEP>(group, b, *acc)
+                                } else {
+                                    let column = groups[0].wrapping_add(STEP * lhs_col);
+                                    s.mul_add_at::<$i>(column, b, *acc)
+                                }
+                            };
                         }
                     } else {
                         // SAFETY: the caller vouches for this value of A.
@@ -477,7 +495,7 @@ unsafe fn accumulate<
     // better addresses for what it unrolls itself.
     macro_rules! steps {
         ($turns:literal) => {
-            if const { Cursor::<LHS>::broadcasts::<S, NV>() } {
+            if const { Cursor::<LHS>::broadcasts::<S, NV>(0) } {
                 step!(&mut chains[0], 0, 0, false);
                 step!(&mut chains[0], 1, 0, $turns);
                 step!(&mut chains[0], 2, 0, false);

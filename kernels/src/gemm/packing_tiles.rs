@@ -4,7 +4,8 @@
 //! hundred rows costs 5 to 17 % of a product on Cascade Lake: each row is another page, comes from the third cache, and
 //! meanwhile there is nothing to do. So
 //!
-//! * the tiles of a panel copy the next one, a vector every [`UNROLL`] steps, which nothing waits for;
+//! * the tiles of a panel copy the next one, a vector every [`UNROLL`] steps, which nothing waits for, and what is
+//!   left of their share at the end;
 //! * where there is none before, or of too few tiles, the first tile of a panel stores the rows of B that it loads. It
 //!   takes two to nine times as long as others, as it waits for them.
 //!
@@ -57,6 +58,11 @@ impl Copying {
         Self { from: rhs.ptr, row: rhs.row, to, vectors, left: rows, share }
     }
 
+    /// Whether nothing is left.
+    pub(super) fn is_done(self) -> bool {
+        self.left == 0
+    }
+
     /// What is left after so many tiles.
     #[inline(always)]
     pub(super) fn after<S: Simd>(self, _: S, tiles: usize) -> Self {
@@ -76,17 +82,17 @@ pub(super) struct PackingStrip {
     pub(super) copying: Copying,
 }
 
-/// Computes a strip of whole vectors and any k, with A along k. If `OWN` it is one tile, which packs the rows of B that it
-/// reads; else its tiles copy other rows.
+/// Computes a strip of whole vectors and any k, with A along k. If `OWN` it is one tile, which packs the rows of B
+/// that it reads; else its tiles copy other rows.
 pub(super) struct PackingTiles<const MR: usize, const NV: usize, const OWN: bool>;
 
 impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles<MR, NV, OWN> {
     type Plan = PackingStrip;
 
     /// # Safety
-    /// As for [`Tiles`](super::microkernel::Tiles), and A lies along k. If `OWN`, `packed` is valid for writing `k` rows of
-    /// `NV` vectors; else the rows to copy are valid for reading, and where they go, for writing. What is written there
-    /// overlaps nothing that is read.
+    /// As for [`Tiles`](super::microkernel::Tiles), and A lies along k. If `OWN`, `packed` is valid for writing `k` rows
+    /// of `NV` vectors; else the rows to copy are valid for reading, and where they go, for writing. What is written
+    /// there overlaps nothing that is read.
     #[inline(always)]
     unsafe fn run<S: Simd>(
         s: S,

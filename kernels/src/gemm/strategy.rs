@@ -24,8 +24,8 @@ pub(super) const KC: usize = 512;
 /// Largest block of rows.
 pub(super) const MC: usize = 264;
 
-/// f32 of A in a block of rows at most, but for what keeps packed rows apart: a quarter of a megabyte, as a second cache of one holds a panel
-/// of B as well, and a neighbour on the same core takes its part.
+/// f32 of A in a block of rows at most, but for what keeps packed rows apart: a quarter of a megabyte, as a second
+/// cache of one holds a panel of B as well, and a neighbour on the same core takes its part.
 const LHS_BLOCK: usize = 1 << 16;
 
 /// Where k is that short, time goes into writing C, of which a block of so many rows is to lie on few
@@ -44,8 +44,9 @@ pub(super) const FAR_RHS: usize = 1 << 17;
 pub(super) const NC: usize = 1024;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
-/// rows of which a panel reads a few values each: those of B, and the columns of a transposed A.
-/// Rows of A are read from end to end, but where registers hold columns of it ([`few_columns`](super::few_columns)).
+/// rows of which a panel reads a few values each: those of B, and the columns of a transposed A. Rows of A are
+/// read from end to end, of no more at a time than [`WAYS`], but where registers hold columns of it
+/// ([`few_columns`](super::few_columns)), and where multiply-adds outrun the caches, which are packed then.
 const ALIAS: usize = 1024;
 /// Rows of A that alias and still find room in the first cache, beside B.
 pub(super) const WAYS: usize = 10;
@@ -69,8 +70,9 @@ const OUTRUN_PACK_MIN_ROWS: usize = 96;
 /// And where the first tile of a panel packs it there, for nearly nothing; rows that tear lines also of so small a B.
 const TILES_PACK_MIN_ROWS: usize = 24;
 const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
-/// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many elements
-/// beside which the second cache keeps little: a smaller one is near, and the first tile of a panel does not wait long.
+/// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many
+/// elements, of which the second cache keeps little: of a smaller one, which is near, the first tile of a panel does
+/// not wait long for its rows.
 const AHEAD_MIN_ROWS: usize = 96;
 const AHEAD_MIN_RHS: usize = 1 << 18;
 /// Columns of two panels, then.
@@ -79,9 +81,6 @@ const AHEAD_COLS: usize = 2 * HIGH_VECTORS * 16;
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
 const PACK_LHS_K: usize = 256;
-
-// The first panel is one of several of whole registers wherever A is packed.
-const _: () = assert!(PACK_MIN_COLS > MAX_COLS);
 
 /// C of at most so many columns and at least so many rows is computed as its transpose where the
 /// columns of A are contiguous.
@@ -105,7 +104,7 @@ const CACHE_LEN: usize = CACHE_SETS * CACHE_WAYS * LINE;
 
 /// Vectors in a panel where multiply-adds outrun the caches.
 const HIGH_VECTORS: usize = 3;
-/// Rows of two tiles of four vectors: with fewer, lower panels with higher tiles gain nothing.
+/// Rows of two tiles of four vectors: with fewer, narrower panels with higher tiles gain nothing.
 const HIGH_MIN_ROWS: usize = 2 * max_rows(32, 4);
 
 /// `min`, for const functions.
@@ -123,7 +122,7 @@ pub(super) const fn rows_of_block(k: usize) -> usize {
 pub(super) const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
     let cols = if m > rows_of_block(k) {
         NC
-    } else if m >= AHEAD_MIN_ROWS {
+    } else if repays_packing_ahead(m, n, k) {
         AHEAD_COLS
     } else {
         MAX_COLS
@@ -151,6 +150,12 @@ const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
 #[inline(always)]
 const fn repays_packing(m: usize, k: usize) -> bool {
     m >= TILES_PACK_MIN_ROWS && k >= PACK_MIN_K
+}
+
+/// Whether A has so many rows and B so many elements that the tiles of a panel may pack the next one, at some level.
+#[inline(always)]
+const fn repays_packing_ahead(m: usize, n: usize, k: usize) -> bool {
+    cfg!(target_arch = "x86_64") && m >= AHEAD_MIN_ROWS && n.saturating_mul(k) >= AHEAD_MIN_RHS
 }
 
 /// Whether all levels of the target have one number a register, and read A and B where they lie.
@@ -233,7 +238,7 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
 ///
 /// Three where multiply-adds outrun the caches and a panel of four leaves no room in the first: the second would
 /// have to hand on more with each step of k than it can. The tiles are higher then, for which there must be rows; and
-/// of an A whose rows alias, or are no runs, the first cache does not keep so many.
+/// of an A whose rows alias, or are no runs, the first cache does not keep so many unless they are packed.
 #[inline(always)]
 pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     let Problem { m, n, k, split, lhs, .. } = *problem;
@@ -315,9 +320,11 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
 /// Whether the tiles of a panel of B, which is to be packed, pack the next one.
 #[inline(always)]
 pub(super) fn packs_ahead<S: Simd>(problem: &Problem) -> bool {
-    let Problem { m, n, k, .. } = *problem;
-    m >= AHEAD_MIN_ROWS
-        && n.saturating_mul(k) >= AHEAD_MIN_RHS
+    let Problem { m, n, k, lhs, rhs, out_col, in_place, .. } = *problem;
+    let can_pack =
+        rhs.col == 1 && out_col == 1 && !in_place && (lhs.col == 1 || packs_lhs::<S>(problem));
+    can_pack
+        && repays_packing_ahead(m, n, k)
         && S::outruns_caches()
         && panel_limit::<S>(problem) == HIGH_VECTORS
 }

@@ -81,7 +81,7 @@ fn long_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> O
             }
         };
     }
-    pick!(2 x [4 5 6 7 8 9 10 11 12] 3 x [6 7 8] 4 x [4 5 6])
+    pick!(2 x [4 5 6 7 8 9 10 11 12] 3 x [5 6 7 8] 4 x [4 5 6])
 }
 
 /// From this k on a strip has no code of its own: that does not fetch C, which pays from a smaller k on where a
@@ -136,7 +136,7 @@ pub(super) fn short_strip_fn<S: Simd>(
         pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
     } else {
         pick!(ONE, max_rows:
-            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [6 7 8] 4 x [4 5 6])
+            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [5 6 7 8] 4 x [4 5 6])
     })
 }
 
@@ -211,8 +211,8 @@ pub(super) fn best_strip_fn<S: Simd>(
     strip_fn(s, rows, vectors, split, tail)
 }
 
-/// [`PackingTiles`] of `rows` rows and `vectors` vectors, if there are such: high ones of two or three vectors. (Of four
-/// nothing was gained.) `own` says that the tile packs what it reads.
+/// [`PackingTiles`] of `rows` rows and `vectors` vectors, if there are such: high ones of two or three vectors. (Of
+/// four nothing was gained.) `own` says that the tile packs what it reads.
 #[inline(always)]
 pub(super) fn packing_strip_fn<S: Simd>(
     s: S,
