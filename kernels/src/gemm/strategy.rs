@@ -67,7 +67,7 @@ const TORN_PACK_MIN_ROWS: usize = 256;
 const FAR_PACK_MIN_RHS: usize = 1 << 16;
 /// The same, whatever the rows are like, where multiply-adds outrun the caches.
 const OUTRUN_PACK_MIN_ROWS: usize = 96;
-/// And where the first tile of a panel packs it there, for nearly nothing; rows that tear lines also of so small a B.
+/// And where tiles pack it there beside their multiply-adds; rows that tear lines also of so small a B.
 const TILES_PACK_MIN_ROWS: usize = 24;
 const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
 /// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many
@@ -76,7 +76,7 @@ const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
 const AHEAD_MIN_ROWS: usize = 96;
 const AHEAD_MIN_RHS: usize = 1 << 18;
 /// Columns of two panels, then.
-const AHEAD_COLS: usize = 2 * HIGH_VECTORS * 16;
+const AHEAD_COLS: usize = 2 * HIGH_VECTORS * LINE;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
 const PACK_LHS_COLS: usize = 1024;
