@@ -376,6 +376,35 @@ impl<const LHS: u8> Cursor<LHS> {
         self.rhs = self.rhs.wrapping_add(steps * self.rhs_row);
     }
 
+    /// [`UNROLL`] steps, every second one from the last row of the tile up if `turns`.
+    ///
+    /// # Safety
+    /// As for [`Self::step`], for as many rows and columns.
+    #[inline(always)]
+    pub(super) unsafe fn unrolled<S: Simd, const MR: usize, const NV: usize, const TAIL: bool>(
+        &mut self,
+        s: S,
+        acc: &mut [[S::F32; NV]; MR],
+        turns: bool,
+    ) {
+        // SAFETY: by the caller's word.
+        unsafe {
+            if const { Self::broadcasts::<S, NV>(0) } {
+                self.step::<S, MR, NV, TAIL, 0>(s, acc, 0, false);
+                self.step::<S, MR, NV, TAIL, 1>(s, acc, 0, turns);
+                self.step::<S, MR, NV, TAIL, 2>(s, acc, 0, false);
+                self.step::<S, MR, NV, TAIL, 3>(s, acc, 0, turns);
+            } else {
+                // A loop where nothing must be a constant: the compiler finds better addresses for what it unrolls
+                // itself.
+                for ahead in 0..UNROLL {
+                    self.step::<S, MR, NV, TAIL, 0>(s, acc, ahead, turns && ahead % 2 == 1);
+                }
+            }
+        }
+        self.advance(s, UNROLL);
+    }
+
     /// Whether multiply-adds broadcast that row of a tile of `NV` vectors.
     ///
     /// That is an instruction less and, of several vectors, a read or two more. Intel's processors keep it in one
@@ -479,130 +508,232 @@ unsafe fn accumulate<
     strip: &Strip,
     fetch: Fetch,
 ) -> [[S::F32; NV]; MR] {
-    let mut left = strip.k;
-    let mut cursor = Cursor::<LHS>::new(s, lhs, rhs, strip);
     if STORE == ANY && strip.ahead > 0 {
         prefetch_tile::<S, MR, NV>(s, out.wrapping_add(strip.ahead), strip.out_row);
     }
-    let mut chains = [[[s.splat(0.0); NV]; MR]; CHAINS];
-    macro_rules! step {
-        ($acc:expr, $step:literal, $ahead:expr, $up:expr) => {
-            // SAFETY: so many steps are left; the caller vouches for their rows and columns.
-            unsafe { cursor.step::<S, MR, NV, TAIL, $step>(s, $acc, $ahead, $up) }
-        };
-    }
-    // UNROLL steps, every second one up if `$turns`. As a loop where nothing must be a constant: the compiler finds
-    // better addresses for what it unrolls itself.
-    macro_rules! steps {
-        ($turns:literal) => {
-            if const { Cursor::<LHS>::broadcasts::<S, NV>(0) } {
-                step!(&mut chains[0], 0, 0, false);
-                step!(&mut chains[0], 1, 0, $turns);
-                step!(&mut chains[0], 2, 0, false);
-                step!(&mut chains[0], 3, 0, $turns);
+    let mut cursor = Cursor::<LHS>::new(s, lhs, rhs, strip);
+    let mut sums = [[s.splat(0.0); NV]; MR];
+    // SAFETY: the caller vouches for `k` rows and columns, which the cursor is at the first of.
+    unsafe {
+        if CHAINS == SPLIT {
+            split_chains::<S, MR, NV, TAIL, STORE, LHS>(s, &mut cursor, out, strip)
+        } else {
+            if STORE != ANY {
+                short_chains::<S, MR, NV, TAIL, LHS>(s, &mut cursor, &mut sums, strip.k);
+            } else if LHS == STRIDED {
+                strided_chains::<S, MR, NV, TAIL, LHS>(
+                    s,
+                    &mut cursor,
+                    &mut sums,
+                    out,
+                    strip,
+                    fetch,
+                );
             } else {
-                for ahead in 0..UNROLL {
-                    step!(&mut chains[0], 0, ahead, $turns && ahead % 2 == 1);
-                }
+                long_chains::<S, MR, NV, TAIL, LHS>(s, &mut cursor, &mut sums, out, strip, fetch);
             }
-            cursor.advance(s, UNROLL);
-            left -= UNROLL;
-        };
+            sums
+        }
     }
-    if STORE != ANY && CHAINS == ONE {
-        // Down and up again: ten accumulators are hardly more than two units with a latency of four keep
-        // busy, and where each waits as long as every other, a tile takes 4 to 10 % longer. (The loops
-        // below gain by it in some tiles and lose in others.)
+}
+
+/// One chain an element, of a k that is short: nothing is fetched.
+///
+/// Down and up again: ten accumulators are hardly more than two units with a latency of four keep busy, and where
+/// each waits as long as every other, a tile takes 4 to 10 % longer. (Of longer loops some tiles gain by it and
+/// others lose.)
+///
+/// # Safety
+/// As for [`Cursor::step`], for `k` steps.
+#[inline(always)]
+unsafe fn short_chains<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const TAIL: bool,
+    const LHS: u8,
+>(
+    s: S,
+    cursor: &mut Cursor<LHS>,
+    sums: &mut [[S::F32; NV]; MR],
+    k: usize,
+) {
+    let mut left = k;
+    // SAFETY: so many steps are left; the caller vouches for their rows and columns.
+    unsafe {
         while left >= UNROLL {
-            steps!(true);
+            cursor.unrolled::<S, MR, NV, TAIL>(s, sums, true);
+            left -= UNROLL;
         }
         // No loop for the rest, and the last step goes up as in the loop: else 32 x 32 products of k = 29 and
         // 30 took 4 % longer, 16 x 16 ones of k = 7 and 10 14 and 7 %.
         if left & 2 != 0 {
-            step!(&mut chains[0], 0, 0, false);
-            step!(&mut chains[0], 1, 0, true);
+            cursor.step::<S, MR, NV, TAIL, 0>(s, sums, 0, false);
+            cursor.step::<S, MR, NV, TAIL, 1>(s, sums, 0, true);
             cursor.advance(s, 2);
         }
         if left & 1 != 0 {
-            step!(&mut chains[0], 0, 0, true);
+            cursor.step::<S, MR, NV, TAIL, 0>(s, sums, 0, true);
         }
-        return total(s, &chains);
+    }
+}
+
+/// One chain an element, of a long k and an A along it or across. First come steps one at a time, those that are no
+/// multiple of [`UNROLL`] or beside which this tile's own rows of B are fetched; then, in one loop, those beside
+/// which rows of the next panel are fetched, and those beside rows of C.
+///
+/// # Safety
+/// As for [`Cursor::step`], for the steps of the strip, which are at least [`PREFETCH_K`].
+#[inline(always)]
+unsafe fn long_chains<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const TAIL: bool,
+    const LHS: u8,
+>(
+    s: S,
+    cursor: &mut Cursor<LHS>,
+    sums: &mut [[S::F32; NV]; MR],
+    out: *const f32,
+    strip: &Strip,
+    fetch: Fetch,
+) {
+    let Strip { k, rhs_row, out_row, .. } = *strip;
+    let single = if let Fetch::Rows = fetch { k - PREFETCH_LEFT } else { k % UNROLL };
+    for _ in 0..single {
+        // Of the few that are no multiple it is not worth a question.
+        prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * rhs_row));
+        // SAFETY: a step is left; the caller vouches for its row and column.
+        unsafe { cursor.step::<S, MR, NV, TAIL, 0>(s, sums, 0, false) };
+        cursor.advance(s, 1);
+    }
+    let next = if let Fetch::Panel(row, rows) = fetch { (row, rows) } else { (out, 0) };
+    let early = ((k - PREFETCH_LEFT - single) / UNROLL, rhs_row, next);
+    let late = (PREFETCH_LEFT / UNROLL, out_row, (out, MR));
+    for (times, stride, (mut row, mut rows)) in [early, late] {
+        for _ in 0..times {
+            if rows > 0 {
+                prefetch_row::<S, NV>(s, row);
+                row = row.wrapping_add(stride);
+                rows -= 1;
+            }
+            // SAFETY: so many steps are left; the caller vouches for their rows and columns.
+            unsafe { cursor.unrolled::<S, MR, NV, TAIL>(s, sums, false) };
+        }
+    }
+}
+
+/// One chain an element, of any k and any A: C is fetched at once.
+///
+/// # Safety
+/// As for [`Cursor::step`], for the steps of the strip.
+#[inline(always)]
+unsafe fn strided_chains<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const TAIL: bool,
+    const LHS: u8,
+>(
+    s: S,
+    cursor: &mut Cursor<LHS>,
+    sums: &mut [[S::F32; NV]; MR],
+    out: *const f32,
+    strip: &Strip,
+    fetch: Fetch,
+) {
+    let mut left = strip.k;
+    macro_rules! step {
+        () => {
+            // SAFETY: a step is left; the caller vouches for its row and column.
+            unsafe { cursor.step::<S, MR, NV, TAIL, 0>(s, sums, 0, false) };
+            cursor.advance(s, 1);
+            left -= 1;
+        };
     }
     // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
-    macro_rules! run_until {
-        ($rest:expr, $ahead:expr) => {{
-            if LHS != STRIDED && CHAINS == ONE && $ahead == 0 {
-                while left >= $rest + UNROLL {
-                    steps!(false);
-                }
-            }
-            while left > $rest {
-                for (chain, acc) in chains.iter_mut().enumerate() {
-                    if chain < left {
-                        if $ahead > 0 {
-                            let row = cursor.rhs.wrapping_add($ahead * cursor.rhs_row);
-                            prefetch_row::<S, NV>(s, row);
-                        }
-                        step!(acc, 0, 0, false);
-                        cursor.advance(s, 1);
-                    }
-                }
-                left = left.saturating_sub(CHAINS);
-            }
-        }};
-    }
-    let is_long = STORE == ANY && strip.k >= PREFETCH_K;
-    let ahead = if CHAINS == SPLIT && is_long { SPLIT_AHEAD } else { 0 };
-    if is_long {
+    if strip.k >= PREFETCH_K {
         match fetch {
-            Fetch::Rows if CHAINS == ONE => run_until!(PREFETCH_LEFT, AHEAD),
-            Fetch::Panel(mut next, mut rows) if CHAINS == ONE => {
+            Fetch::Nothing => {
+                while left > PREFETCH_LEFT {
+                    step!();
+                }
+            }
+            Fetch::Rows => {
+                while left > PREFETCH_LEFT {
+                    prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * cursor.rhs_row));
+                    step!();
+                }
+            }
+            Fetch::Panel(mut next, mut rows) => {
                 while left > PREFETCH_LEFT {
                     if rows > 0 {
                         prefetch_row::<S, NV>(s, next);
                         next = next.wrapping_add(strip.rhs_row);
                         rows -= 1;
                     }
-                    if LHS == STRIDED {
-                        for _ in 0..UNROLL {
-                            step!(&mut chains[0], 0, 0, false);
-                            cursor.advance(s, 1);
-                        }
-                        left -= UNROLL;
-                    } else {
-                        steps!(false);
+                    for _ in 0..UNROLL {
+                        step!();
                     }
                 }
             }
-            _ => run_until!(PREFETCH_LEFT, ahead),
         }
-        if LHS == STRIDED || CHAINS != ONE {
-            prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
-        } else {
-            for i in 0..MR.min(PREFETCH_LEFT / UNROLL - 1) {
-                prefetch_row::<S, NV>(s, out.wrapping_add(i * strip.out_row));
-                steps!(false);
-            }
-        }
+        prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
     }
-    run_until!(0, ahead);
-    total(s, &chains)
+    while left > 0 {
+        step!();
+    }
 }
 
-/// The sums of all chains of a tile.
+/// [`SPLIT`] chains an element.
+///
+/// # Safety
+/// As for [`Cursor::step`], for the steps of the strip.
 #[inline(always)]
-fn total<S: Simd, const MR: usize, const NV: usize, const CHAINS: usize>(
+unsafe fn split_chains<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const TAIL: bool,
+    const STORE: usize,
+    const LHS: u8,
+>(
     s: S,
-    chains: &[[[S::F32; NV]; MR]; CHAINS],
+    cursor: &mut Cursor<LHS>,
+    out: *const f32,
+    strip: &Strip,
 ) -> [[S::F32; NV]; MR] {
-    let mut sums = chains[0];
-    if CHAINS == SPLIT {
-        for (i, row) in sums.iter_mut().enumerate() {
-            for (v, sum) in row.iter_mut().enumerate() {
-                let [first, second, third, fourth] =
-                    [0, 1, 2, 3].map(|chain: usize| chains[chain % CHAINS][i][v]);
-                *sum = s.add(s.add(first, second), s.add(third, fourth));
+    let mut chains = [[[s.splat(0.0); NV]; MR]; SPLIT];
+    let mut left = strip.k;
+    let is_long = STORE == ANY && strip.k >= PREFETCH_K;
+    macro_rules! run_until {
+        ($rest:expr) => {
+            while left > $rest {
+                for (chain, acc) in chains.iter_mut().enumerate() {
+                    if chain < left {
+                        if is_long {
+                            let ahead = SPLIT_AHEAD * cursor.rhs_row;
+                            prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(ahead));
+                        }
+                        // SAFETY: a step is left; the caller vouches for its row and column.
+                        unsafe { cursor.step::<S, MR, NV, TAIL, 0>(s, acc, 0, false) };
+                        cursor.advance(s, 1);
+                    }
+                }
+                left = left.saturating_sub(SPLIT);
             }
+        };
+    }
+    if is_long {
+        run_until!(PREFETCH_LEFT);
+        prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
+    }
+    run_until!(0);
+    let [mut sums, second, third, fourth] = chains;
+    for (i, row) in sums.iter_mut().enumerate() {
+        for (v, sum) in row.iter_mut().enumerate() {
+            *sum = s.add(s.add(*sum, second[i][v]), s.add(third[i][v], fourth[i][v]));
         }
     }
     sums

@@ -110,7 +110,6 @@ impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles
             let mut to_copy = rows_left.min(share) * vectors;
             rows_left -= rows_left.min(share);
             let mut left_of_row = vectors;
-            let mut left = strip.k;
             let mut cursor = Cursor::<ALONG>::new(s, lhs, rhs, strip);
             let mut acc = [[s.splat(0.0); NV]; MR];
             macro_rules! copy_vector {
@@ -119,7 +118,6 @@ impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles
                     // SAFETY: a vector of the tile's share is left; the caller vouches for it and for its place.
                     unsafe { s.store_ptr(s.load_ptr(from), to) };
                     (from, to) = (from.wrapping_add(S::LANES), to.wrapping_add(S::LANES));
-                    to_copy -= 1;
                     left_of_row -= 1;
                     if left_of_row == 0 {
                         left_of_row = vectors;
@@ -149,32 +147,37 @@ impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles
                         packed = packed.wrapping_add(steps * NV * S::LANES);
                     }
                     cursor.advance(s, steps);
-                    left -= steps;
                 };
             }
-            while left >= PREFETCH_LEFT + UNROLL {
-                if !OWN && to_copy > 0 {
-                    copy_vector!();
-                }
-                steps!(0 1 2 3);
+            for _ in 0..strip.k % UNROLL {
+                steps!(0);
             }
-            // At least as many steps are left, if k is not short.
-            if strip.k >= PREFETCH_K {
-                for i in 0..MR {
-                    prefetch_row::<S, NV>(s, out.wrapping_add(i * out_row));
+            // The last steps, of which a row of C is fetched beside as many as there are rows, and those before.
+            let late = if strip.k < PREFETCH_K { 0 } else { PREFETCH_LEFT / UNROLL };
+            let early = strip.k / UNROLL - late;
+            let copied = to_copy.min(early);
+            to_copy -= copied;
+            let mut row_of_out = out;
+            for (times, mut vectors_left, mut fetches) in [(early, copied, 0), (late, 0, MR)] {
+                for _ in 0..times {
+                    if !OWN && vectors_left > 0 {
+                        copy_vector!();
+                        vectors_left -= 1;
+                    }
+                    if fetches > 0 {
+                        prefetch_row::<S, NV>(s, row_of_out);
+                        row_of_out = row_of_out.wrapping_add(out_row);
+                        fetches -= 1;
+                    }
                     steps!(0 1 2 3);
                 }
             }
-            while left >= UNROLL {
-                steps!(0 1 2 3);
-            }
-            while left > 0 {
-                steps!(0);
-            }
             // SAFETY: by the caller's word.
             unsafe { write::<S, MR, NV, false, ANY>(s, &acc, out, bias, out_row, last, finish) };
-            while !OWN && to_copy > 0 {
-                copy_vector!();
+            if !OWN {
+                for _ in 0..to_copy {
+                    copy_vector!();
+                }
             }
             lhs = lhs.wrapping_add(strip.lhs_tile);
             out = out.wrapping_add(MR * out_row);
