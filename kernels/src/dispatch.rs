@@ -4,6 +4,10 @@
 //! takes a [`Level`] first. It writes one copy a level, each in a function with the target features
 //! of that level, into which the generic kernel is inlined, and a `match` that picks the copy.
 //! This is one predictable branch a call, a nanosecond or so.
+//!
+//! The branch may be inlined into other crates, the copies are not: each crate that calls them would compile them anew,
+//! the tests of the losses alone for three minutes. On a microcontroller they are inlined, as what is known where a
+//! kernel is called (which activation, which loss) leaves less of it to fit into a small flash.
 
 use core::fmt;
 
@@ -154,7 +158,15 @@ macro_rules! stamp {
         $(#[$attr])*
         #[inline]
         $vis fn $name $(<$($gen: $bound),+>)? (level: $crate::Level, $($arg: $ty),*) $(-> $out)? {
+            #[cfg_attr(not(target_os = "none"), inline(never))]
+            #[cfg_attr(target_os = "none", inline(always))]
+            fn portable $(<$($gen: $bound),+>)? (
+                token: $crate::simd::Portable, $($arg: $ty),*
+            ) $(-> $out)? {
+                $kernel(token, $($arg),*)
+            }
             #[cfg(target_arch = "x86_64")]
+            #[inline(never)]
             #[target_feature(enable = "avx2,fma")]
             fn avx2_fma $(<$($gen: $bound),+>)? (
                 token: $crate::simd::Avx2Fma, $($arg: $ty),*
@@ -162,6 +174,7 @@ macro_rules! stamp {
                 $kernel(token, $($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
+            #[inline(never)]
             #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
             fn avx512 $(<$($gen: $bound),+>)? (
                 token: $crate::simd::Avx512, $($arg: $ty),*
@@ -169,7 +182,7 @@ macro_rules! stamp {
                 $kernel(token, $($arg),*)
             }
             match level {
-                $crate::Level::Portable(token) => $kernel(token, $($arg),*),
+                $crate::Level::Portable(token) => portable(token, $($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 $crate::Level::Avx2Fma(token) => {
                     // SAFETY: the token proves the features that the function is compiled for.
