@@ -133,7 +133,7 @@ pub(super) unsafe fn run_direct<S: Simd>(s: S, problem: Problem) {
         unsafe { direct_panel(s, &problem.columns_from(column), vectors, cols) };
         column += cols;
     }
-    if S::Half::LANES < S::LANES && panels.half > 0 {
+    if const { S::Half::LANES < S::LANES } && panels.half > 0 {
         s.half().call(HalfPanel(problem.columns_from(column)));
     }
 }
@@ -288,7 +288,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                         };
                         scratch.wrapping_add(columns * block_k)
                     };
-                    let is_half = S::Half::LANES < S::LANES && panel == panels.full;
+                    let is_half = panel == panels.full;
                     let (vectors, lanes) = if is_half {
                         (1, S::Half::LANES)
                     } else {
@@ -310,7 +310,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     // SAFETY: the part lies in the matrices, and so do the columns of the panel and of the next. For
                     // B there is room in the scratch: see above; block_k is at most KC and k.
                     is_ready = unsafe {
-                        if is_half {
+                        if const { S::Half::LANES < S::LANES } && is_half {
                             run_panel(s.half(), problem, &part, cols, packed, &mut buffer)
                         } else {
                             run_panel(s, problem, &part, cols, packed, &mut buffer)

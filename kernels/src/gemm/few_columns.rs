@@ -93,7 +93,10 @@ pub(super) fn strip<S: Simd>(s: S, problem: &Problem, rows: usize) -> Option<(St
     macro_rules! pick {
         ($($cols:literal)*) => {
             match n {
-                $($cols if const { $cols <= MAX_HALF_COLS } && height < S::LANES => {
+                $($cols
+                    if const { $cols <= MAX_HALF_COLS && S::Half::LANES < S::LANES }
+                        && height < S::LANES =>
+                {
                     s.pointer::<Halved<Tiles<$cols>>>()
                 }
                 // Never instantiated where the register file is too small.

@@ -48,8 +48,9 @@ pub(super) const LINE: usize = 16;
 
 /// Rows that share a pointer.
 const GROUP: usize = 3;
-/// Pointers for the tallest tile.
-const GROUPS: usize = MAX_ROWS.div_ceil(GROUP);
+/// Pointers for the tallest tile, or for one of so many rows that have one [`EACH`].
+const POINTERS: usize = 8;
+const _: () = assert!(MAX_ROWS.div_ceil(GROUP) <= POINTERS);
 /// Rows of the tallest tile of any level.
 pub(super) const MAX_ROWS: usize = 16;
 // `accumulate` counts them.
@@ -130,7 +131,7 @@ impl Strip {
     #[inline(always)]
     fn lhs_strides<const LHS: u8>(&self) -> (usize, usize) {
         match LHS {
-            ALONG => (self.lhs_row, 1),
+            ALONG | EACH => (self.lhs_row, 1),
             ACROSS => (1, self.lhs_col),
             _ => (self.lhs_row, self.lhs_col),
         }
@@ -227,6 +228,14 @@ pub(super) const LAYER: usize = Store::Layer as usize;
 pub(super) const ALONG: u8 = 0;
 pub(super) const ACROSS: u8 = 1;
 pub(super) const STRIDED: u8 = 2;
+/// Along k, in a tile of at most [`POINTERS`] rows, each with a pointer of its own: addresses of one register, which
+/// Intel's processors keep in one piece with the multiply-add that broadcasts what is there.
+pub(super) const EACH: u8 = 3;
+
+/// Rows that share a pointer.
+const fn rows_of_group(lhs: u8) -> usize {
+    if lhs == EACH { 1 } else { GROUP }
+}
 
 impl<
     const MR: usize,
@@ -295,6 +304,43 @@ impl<
     }
 }
 
+/// Computes the only tile of a [`Strip`] whose k is short and whose vectors are full. Without loops over tiles, and
+/// what they keep in memory, 8 cubed takes 10 to 13 % less on Cascade Lake, 16 cubed 4 %.
+pub(super) struct OneTile<const MR: usize, const NV: usize, const STORE: usize, const LHS: u8>;
+
+impl<const MR: usize, const NV: usize, const STORE: usize, const LHS: u8> Routine
+    for OneTile<MR, NV, STORE, LHS>
+{
+    type Plan = Strip;
+
+    /// # Safety
+    /// As for [`Tiles`] of [`ONE`] chain an element.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(
+        s: S,
+        strip: &Strip,
+        lhs: *const f32,
+        rhs: *const f32,
+        out: *mut f32,
+        bias: *const f32,
+        _: *mut f32,
+    ) {
+        let Strip { out_row, last, ref finish, .. } = *strip;
+        // SAFETY: by the caller's word.
+        unsafe {
+            let sums = accumulate::<S, MR, NV, ONE, false, STORE, LHS>(
+                s,
+                lhs,
+                rhs,
+                out,
+                strip,
+                Fetch::Nothing,
+            );
+            write::<S, MR, NV, false, STORE>(s, &sums, out, bias, out_row, last, finish);
+        }
+    }
+}
+
 /// Asks for the cache lines of a tile of C.
 #[inline(always)]
 fn prefetch_tile<S: Simd, const MR: usize, const NV: usize>(s: S, out: *const f32, stride: usize) {
@@ -337,8 +383,8 @@ pub(super) unsafe fn load_row<S: Simd, const NV: usize, const TAIL: bool>(
 
 /// Where a tile reads A and B.
 pub(super) struct Cursor<const LHS: u8> {
-    /// The first row of each [`GROUP`] of rows of A.
-    groups: [*const f32; GROUPS],
+    /// The first row of each group of rows of A.
+    groups: [*const f32; POINTERS],
     lhs_row: usize,
     lhs_col: usize,
     pub(super) rhs: *const f32,
@@ -352,12 +398,12 @@ impl<const LHS: u8> Cursor<LHS> {
     #[inline(always)]
     pub(super) fn new<S: Simd>(s: S, lhs: *const f32, rhs: *const f32, strip: &Strip) -> Self {
         let (lhs_row, lhs_col) = strip.lhs_strides::<LHS>();
-        let mut groups = [lhs; GROUPS];
+        let mut groups = [lhs; POINTERS];
         let mut first = lhs;
         for group in &mut groups {
             *group = first;
-            first = first.wrapping_add(GROUP.wrapping_mul(lhs_row));
-            if LHS == ALONG {
+            first = first.wrapping_add(rows_of_group(LHS).wrapping_mul(lhs_row));
+            if LHS == ALONG || LHS == EACH {
                 first = s.opaque(first);
             }
         }
@@ -369,7 +415,7 @@ impl<const LHS: u8> Cursor<LHS> {
     pub(super) fn advance<S: Simd>(&mut self, s: S, steps: usize) {
         for group in &mut self.groups {
             *group = group.wrapping_add(steps * self.lhs_col);
-            if LHS == ALONG {
+            if LHS == ALONG || LHS == EACH {
                 *group = s.opaque(*group);
             }
         }
@@ -453,7 +499,7 @@ impl<const LHS: u8> Cursor<LHS> {
         macro_rules! add_rows {
             ($($i:literal)*) => {$(
                 if const { $i < MR } {
-                    let group = groups[$i / GROUP];
+                    let group = groups[$i / rows_of_group(LHS)];
                     if const { Self::broadcasts::<S, NV>($i) } {
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             // SAFETY: the caller vouches for this value of A: so many columns behind the group's
@@ -468,8 +514,9 @@ impl<const LHS: u8> Cursor<LHS> {
                             };
                         }
                     } else {
+                        let row = $i % rows_of_group(LHS) * lhs_row;
                         // SAFETY: the caller vouches for this value of A.
-                        let a = unsafe { *group.add($i % GROUP * lhs_row + ahead * lhs_col) };
+                        let a = unsafe { *group.add(row + ahead * lhs_col) };
                         let a = s.splat(a);
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
                             *acc = s.mul_add(a, b, *acc);

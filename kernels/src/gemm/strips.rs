@@ -16,7 +16,7 @@ use super::row::{self, ShortPlan};
 use super::strategy::{
     Deal, ENOUGH, SHORT_K, half_columns, is_direct, keeps_lines, panel_limit, rows_limit,
 };
-use super::table::{StripFn, best_strip_fn, half_strip_fn, strip_fn};
+use super::table::{StripFn, best_strip_fn, half_strip_fn, one_tile_fn, strip_fn};
 use crate::simd::{Pointer, Routine, Simd};
 
 /// One strip, or several below one another.
@@ -197,7 +197,9 @@ fn strips_of_tiles<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             next_panel: 0,
             next_rows: 0,
         };
-        let function = if half {
+        let function = if let Some(function) = one_tile_fn(s, rows, vectors, half, &strip) {
+            function
+        } else if half {
             half_strip_fn(s, rows, &strip)
                 .or_else(|| strip_fn(s.half(), rows, vectors, split, false))?
         } else {

@@ -5,8 +5,8 @@
 //! small k what to store.
 
 use super::microkernel::{
-    ACROSS, ALONG, ANY, GATE, LAYER, ONE, PLAIN, PREFETCH_K, SPLIT, STRIDED, Store, Strip, Tiles,
-    max_rows, max_split_rows,
+    ACROSS, ALONG, ANY, EACH, GATE, LAYER, ONE, OneTile, PLAIN, PREFETCH_K, SPLIT, STRIDED, Store,
+    Strip, Tiles, max_rows, max_split_rows,
 };
 use super::packing_tiles::{PackingStrip, PackingTiles};
 use crate::simd::{Pointer, Routine, Simd};
@@ -166,7 +166,7 @@ impl<R: Routine> Routine for Halved<R> {
 /// vectors that broadcast what they read, which takes half the instructions of AVX2.
 #[inline(always)]
 pub(super) fn half_strip_fn<S: Simd>(s: S, rows: usize, strip: &Strip) -> Option<StripFn> {
-    if S::LANES == S::Half::LANES || strip.k >= PREFETCH_K {
+    if const { S::LANES == S::Half::LANES } || strip.k >= PREFETCH_K {
         return None;
     }
     let (along, across) = (strip.lhs_col == 1, strip.lhs_row == 1);
@@ -187,6 +187,43 @@ pub(super) fn half_strip_fn<S: Simd>(s: S, rows: usize, strip: &Strip) -> Option
         };
     }
     Some(pick!(4 8 10))
+}
+
+/// [`OneTile`] for a `strip` of a single tile of one full vector, or of half a one, in a few heights: A along k, and
+/// nothing or bias and floor to do for C.
+#[inline(always)]
+pub(super) fn one_tile_fn<S: Simd>(
+    s: S,
+    rows: usize,
+    vectors: usize,
+    half: bool,
+    strip: &Strip,
+) -> Option<StripFn> {
+    let lanes = if half { S::Half::LANES } else { S::LANES };
+    let is_one = strip.tiles == 1 && strip.panels == 1 && vectors == 1;
+    let is_short = strip.k < short_k(S::REGISTERS);
+    if !is_one || strip.last < lanes || strip.lhs_col != 1 || !is_short {
+        return None;
+    }
+    macro_rules! pick {
+        ($($mr:literal $store:pat => $known:ident $lhs:ident),*) => {
+            match (rows, strip.finish.store) {
+                $(($mr, $store) => {
+                    if const { $mr > max_rows(S::REGISTERS, 1) } {
+                        None
+                    } else if const { S::Half::LANES < S::LANES } && half {
+                        Some(s.pointer::<Halved<OneTile<$mr, 1, $known, $lhs>>>())
+                    } else {
+                        Some(s.pointer::<OneTile<$mr, 1, $known, $lhs>>())
+                    }
+                })*
+                _ => None,
+            }
+        };
+    }
+    pick!(
+        8 Store::Plain => PLAIN EACH, 8 Store::Layer => LAYER EACH,
+        16 Store::Plain => PLAIN ALONG, 16 Store::Layer => LAYER ALONG)
 }
 
 /// What computes `strip` in the least time: see [`short_strip_fn`], which fetches nothing, and [`strip_fn`].
