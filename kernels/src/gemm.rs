@@ -42,10 +42,12 @@
 //! `problem`; who multiplies the same shape again and again keeps it: see [`Prepared`].
 
 mod blocking;
+mod chains;
 mod column;
 mod dense_row;
 mod epilogue;
 mod few_columns;
+mod finish;
 mod microkernel;
 mod outline;
 mod packing;

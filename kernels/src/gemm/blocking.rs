@@ -29,7 +29,8 @@ use core::ptr::null_mut;
 
 use super::epilogue::{self, After};
 use super::few_columns::{self, FewColumns};
-use super::microkernel::{Finish, LINE, MAX_ROWS, Strip};
+use super::finish::Finish;
+use super::microkernel::{LINE, MAX_ROWS, Strip};
 use super::packing::{self, Source};
 use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;

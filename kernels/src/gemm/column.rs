@@ -7,7 +7,7 @@
 //! same sums either way.
 
 use super::epilogue::{self, Pass};
-use super::microkernel::Finish;
+use super::finish::Finish;
 use super::outline::Outline;
 use super::packing::Source;
 use super::problem::Problem;

@@ -1,6 +1,6 @@
 //! What happens to finished elements of C while they are still in the cache.
 //!
-//! Bias and relu are part of the microkernel's own store ([`super::microkernel::Finish`]). All
+//! Bias and relu are part of the microkernel's own store ([`super::finish::Finish`]). All
 //! others run here, over the rows of a strip that has just been written.
 
 use super::packing::Source;

@@ -17,7 +17,8 @@
 //! they are finished as such, and turned back as they are stored ([`Simd::store_columns`]).
 
 use super::epilogue;
-use super::microkernel::{Finish, Store, Strip};
+use super::finish::{Finish, Store};
+use super::microkernel::Strip;
 use super::packing::Source;
 use super::problem::Problem;
 use super::strategy::{aliases, packs_rows};

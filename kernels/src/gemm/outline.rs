@@ -2,7 +2,7 @@
 
 use super::blocking;
 use super::epilogue::{After, Pass};
-use super::microkernel::Finish;
+use super::finish::Finish;
 use super::packing::Strides;
 use super::problem::Problem;
 use super::scale::Scale;

@@ -13,9 +13,9 @@
 
 use core::ptr::{null, null_mut};
 
-use super::microkernel::{
-    ALONG, ANY, Cursor, PREFETCH_K, PREFETCH_LEFT, Strip, UNROLL, prefetch_row, store_row, write,
-};
+use super::chains::{ALONG, Cursor, PREFETCH_K, PREFETCH_LEFT, UNROLL, prefetch_row};
+use super::finish::{ANY, store_row, write};
+use super::microkernel::Strip;
 use super::packing::Source;
 use crate::simd::{Routine, Simd};
 

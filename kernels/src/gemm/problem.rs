@@ -2,7 +2,7 @@
 //! work on.
 
 use super::epilogue::After;
-use super::microkernel::Finish;
+use super::finish::Finish;
 use super::packing::Source;
 
 /// A product to compute; all pointers are at the first element. Of C nothing is touched but its elements:

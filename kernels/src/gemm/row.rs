@@ -8,10 +8,10 @@
 //! Where k is short the chains stay side by side: most such products take no longer than a few dozen loads,
 //! and it is the instructions around them that count ([`ShortRow`]).
 
+use super::chains::{PREFETCH_K, prefetch_row};
 use super::epilogue::{self, Pass};
-use super::microkernel::{
-    ANY, Finish, LAYER, PLAIN, PREFETCH_K, SPLIT, Store, load_row, prefetch_row, write,
-};
+use super::finish::{ANY, Finish, LAYER, PLAIN, Store, load_row, write};
+use super::microkernel::SPLIT;
 use super::packing::Source;
 use super::problem::Problem;
 use super::table::Halved;

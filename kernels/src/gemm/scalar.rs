@@ -11,7 +11,8 @@ use core::mem::MaybeUninit;
 
 use super::Order;
 use super::epilogue::{After, Pass};
-use super::microkernel::{Finish, SPLIT, Store};
+use super::finish::{Finish, Store};
+use super::microkernel::SPLIT;
 use super::packing::Source;
 use super::problem::Problem;
 use crate::activation::{Activation, Elementwise, ForwardOne, with_elementwise};

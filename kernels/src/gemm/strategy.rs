@@ -12,8 +12,9 @@
 //! Nothing here shows in the bits but [`KC`], which the plan takes the blocks of k from: the order of
 //! summation is the plan's.
 
+use super::chains::PREFETCH_K;
 use super::epilogue::Pass;
-use super::microkernel::{LINE, MAX_COLS, PREFETCH_K, max_rows, max_split_rows, max_vectors};
+use super::microkernel::{LINE, MAX_COLS, max_rows, max_split_rows, max_vectors};
 use super::packing::Source;
 use super::problem::Problem;
 use super::{Order, row};

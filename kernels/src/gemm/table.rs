@@ -4,10 +4,9 @@
 //! Those that most products are dealt out to have more of them, which know beforehand how A lies, and for a
 //! small k what to store.
 
-use super::microkernel::{
-    ACROSS, ALONG, ANY, EACH, GATE, LAYER, ONE, OneTile, PLAIN, PREFETCH_K, SPLIT, STRIDED, Store,
-    Strip, Tiles, max_rows, max_split_rows,
-};
+use super::chains::{ACROSS, ALONG, EACH, PREFETCH_K, STRIDED};
+use super::finish::{ANY, GATE, LAYER, PLAIN, Store};
+use super::microkernel::{ONE, OneTile, SPLIT, Strip, Tiles, max_rows, max_split_rows};
 use super::packing_tiles::{PackingStrip, PackingTiles};
 use crate::simd::{Pointer, Routine, Simd};
 
