@@ -338,12 +338,12 @@ unsafe fn short_chains<
     }
 }
 
-/// One chain an element, of a long k and an A along it or across. First come steps one at a time, those that are no
+/// One chain an element, of any k and an A along it or across. First come steps one at a time, those that are no
 /// multiple of [`UNROLL`] or beside which this tile's own rows of B are fetched; then, in one loop, those beside
 /// which rows of the next panel are fetched, and those beside rows of C.
 ///
 /// # Safety
-/// As for [`Cursor::step`], for the steps of the strip, which are at least [`PREFETCH_K`].
+/// As for [`Cursor::step`], for the steps of the strip.
 #[inline(always)]
 unsafe fn long_chains<
     S: Simd,
@@ -360,7 +360,9 @@ unsafe fn long_chains<
     fetch: Fetch,
 ) {
     let Strip { k, rhs_row, out_row, .. } = *strip;
-    let single = if let Fetch::Rows = fetch { k - PREFETCH_LEFT } else { k % UNROLL };
+    let is_long = k >= PREFETCH_K;
+    let fetches_own = matches!(fetch, Fetch::Rows) && is_long;
+    let single = if fetches_own { k - PREFETCH_LEFT } else { k % UNROLL };
     for _ in 0..single {
         // Of the few that are no multiple it is not worth a question.
         prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * rhs_row));
@@ -369,8 +371,9 @@ unsafe fn long_chains<
         cursor.advance(s, 1);
     }
     let next = if let Fetch::Panel(row, rows) = fetch { (row, rows) } else { (out, 0) };
-    let early = ((k - PREFETCH_LEFT - single) / UNROLL, rhs_row, next);
-    let late = (PREFETCH_LEFT / UNROLL, out_row, (out, MR));
+    let late = if is_long { PREFETCH_LEFT / UNROLL } else { 0 };
+    let early = (k - single) / UNROLL - late;
+    let (early, late) = ((early, rhs_row, next), (late, out_row, (out, MR)));
     for (times, stride, (mut row, mut rows)) in [early, late] {
         for _ in 0..times {
             if rows > 0 {
