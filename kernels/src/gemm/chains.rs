@@ -148,7 +148,7 @@ impl<const LHS: u8> Cursor<LHS> {
     ) {
         // SAFETY: by the caller's word.
         unsafe {
-            if const { Self::broadcasts::<S, NV>(0) } {
+            if const { Self::broadcasts::<S, NV>() } {
                 self.step::<S, MR, NV, TAIL, 0>(s, acc, 0, false);
                 self.step::<S, MR, NV, TAIL, 1>(s, acc, 0, turns);
                 self.step::<S, MR, NV, TAIL, 2>(s, acc, 0, false);
@@ -164,26 +164,18 @@ impl<const LHS: u8> Cursor<LHS> {
         self.advance(s, UNROLL);
     }
 
-    /// Whether multiply-adds broadcast that row of a tile of `NV` vectors.
+    /// Whether multiply-adds of a tile of `NV` vectors broadcast what they read of A.
     ///
-    /// That is an instruction less and, of several vectors, a read or two more. Intel's processors keep it in one
-    /// piece with the multiply-add where the address is a register and a constant: along k, that of the first row of
-    /// a group, which is as often as the units that read have time for in tiles of two or three vectors; across, that
-    /// of every row, and of one vector each is read once. (On Cascade Lake 32 cubed takes 8 % less beside a busy
-    /// neighbour, and as much as before without one; 256 and 512 cubed take 5 % less, as fewer instructions that wait
-    /// let more steps begin while B comes from the second cache; a transposed A of 32 16 32 takes 11 % less. Of four
-    /// vectors nothing was gained, and of two across 2 % lost.)
-    const fn broadcasts<S: Simd, const NV: usize>(row: usize) -> bool {
-        S::BROADCASTS
-            && match LHS {
-                ALONG => (NV == 2 || NV == 3) && row.is_multiple_of(GROUP),
-                ACROSS => NV == 1,
-                _ => false,
-            }
+    /// That is an instruction less. Intel's processors keep it in one piece with the multiply-add where the address is
+    /// a register and a constant: that of every row, across. (On Cascade Lake a transposed A of 32 16 32 takes 11 % less,
+    /// on Granite Rapids 1 %.) Of several vectors each would read it anew: to do so along k for one row in three took 3
+    /// to 8 % more on Granite Rapids, and less on Cascade Lake only beside a busy neighbour.
+    const fn broadcasts<S: Simd, const NV: usize>() -> bool {
+        S::BROADCASTS && LHS == ACROSS && NV == 1
     }
 
     /// Adds the products of a row of B and that column of A, `STEP` and `ahead` steps on, from the first row of the
-    /// tile down or from the last up. Where a row is broadcast ([`Self::broadcasts`]), `ahead` is 0. Returns the row
+    /// tile down or from the last up. Where multiply-adds broadcast ([`Self::broadcasts`]), `ahead` is 0. Returns the row
     /// of B.
     ///
     /// # Safety
@@ -203,7 +195,7 @@ impl<const LHS: u8> Cursor<LHS> {
         ahead: usize,
         up: bool,
     ) -> [S::F32; NV] {
-        debug_assert!(ahead == 0 || !Self::broadcasts::<S, NV>(0));
+        debug_assert!(ahead == 0 || !Self::broadcasts::<S, NV>());
         let Self { groups, lhs_row, lhs_col, rhs, rhs_row, last } = *self;
         let ahead = STEP + ahead;
         // SAFETY: the caller vouches for this row of B.
@@ -212,21 +204,14 @@ impl<const LHS: u8> Cursor<LHS> {
         macro_rules! add_rows {
             ($($i:literal)*) => {$(
                 if const { $i < MR } {
-                    let group = groups[$i / rows_of_group(LHS)];
-                    if const { Self::broadcasts::<S, NV>($i) } {
+                    if const { Self::broadcasts::<S, NV>() } {
                         for (acc, b) in acc[$i].iter_mut().zip(b) {
-                            // SAFETY: the caller vouches for this value of A: so many columns behind the group's
-                            // first, or so many rows.
-                            *acc = unsafe {
-                                if LHS == ALONG {
-                                    s.mul_add_at::<STEP>(group, b, *acc)
-                                } else {
-                                    let column = groups[0].wrapping_add(STEP * lhs_col);
-                                    s.mul_add_at::<$i>(column, b, *acc)
-                                }
-                            };
+                            let column = groups[0].wrapping_add(STEP * lhs_col);
+                            // SAFETY: the caller vouches for this value of A, so many rows below the first.
+                            *acc = unsafe { s.mul_add_at::<$i>(column, b, *acc) };
                         }
                     } else {
+                        let group = groups[$i / rows_of_group(LHS)];
                         let row = $i % rows_of_group(LHS) * lhs_row;
                         // SAFETY: the caller vouches for this value of A.
                         let a = unsafe { *group.add(row + ahead * lhs_col) };
