@@ -20,35 +20,50 @@ cpufeatures::new!(cpu_avx2_fma, "avx2", "fma");
 #[cfg(target_arch = "x86_64")]
 cpufeatures::new!(cpu_avx512, "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx2", "fma");
 
-/// Whether Intel made this processor. The instruction that tells is slow, on virtual machines above all: later calls
-/// read what the first has noted.
+/// Lines of the first data cache that share a set, if Intel made this processor and it tells; 0 if not. The instruction
+/// that tells is slow, on virtual machines above all: later calls read what the first has noted.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(crate) fn is_intel() -> bool {
+pub(crate) fn intel_cache_ways() -> u8 {
     use core::sync::atomic::{AtomicU8, Ordering};
 
-    const UNKNOWN: u8 = 2;
+    const UNKNOWN: u8 = u8::MAX;
     static NOTED: AtomicU8 = AtomicU8::new(UNKNOWN);
 
     #[cold]
     #[inline(never)]
-    fn ask() -> bool {
+    #[allow(unused_unsafe, reason = "safe in newer releases")]
+    fn ask() -> u8 {
+        use core::arch::x86_64::{__cpuid, __cpuid_count};
+
+        const CACHES: u32 = 4;
+        // Of Intel's processors without that leaf, none has a vector of 512 bits.
+        const USUAL: u8 = 8;
         // SAFETY: every processor of this architecture has the instruction and its leaf 0.
-        #[allow(unused_unsafe, reason = "safe in newer releases")]
-        let vendor = unsafe { core::arch::x86_64::__cpuid(0) };
+        let vendor = unsafe { __cpuid(0) };
         let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-        let is_intel = name.as_flattened() == b"GenuineIntel";
-        NOTED.store(u8::from(is_intel), Ordering::Relaxed);
-        is_intel
+        let ways = if name.as_flattened() != b"GenuineIntel" {
+            0
+        } else if vendor.eax < CACHES {
+            USUAL
+        } else {
+            // SAFETY: the processor has the leaf; its first part is the first data cache.
+            let cache = unsafe { __cpuid_count(CACHES, 0) };
+            let is_described = cache.eax & 0x1f != 0;
+            let ways = u8::try_from((cache.ebx >> 22) + 1).unwrap_or(USUAL);
+            if is_described { ways.min(UNKNOWN - 1) } else { USUAL }
+        };
+        NOTED.store(ways, Ordering::Relaxed);
+        ways
     }
 
     // An enclave may not ask.
     if cfg!(target_env = "sgx") {
-        return false;
+        return 0;
     }
     match NOTED.load(Ordering::Relaxed) {
         UNKNOWN => ask(),
-        noted => noted == 1,
+        noted => noted,
     }
 }
 

@@ -138,6 +138,13 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         false
     }
 
+    /// Lines of the first cache that share a set, as far as it is known where multiply-adds outrun the caches.
+    #[inline(always)]
+    #[must_use]
+    fn cache_ways() -> usize {
+        8
+    }
+
     /// The token of half the width, whose instructions this one implies.
     fn half(self) -> Self::Half;
 
