@@ -100,6 +100,26 @@ fn shapes_of_layers() {
     }
 }
 
+/// Rows of A that lie as far apart as some tiles know beforehand.
+#[test]
+fn rows_of_sixteen_and_thirty_two() {
+    let mut r = Random(11);
+    for apart in [16, 32] {
+        for m in [8, 16, 32, 40, 48] {
+            for n in [8, 16] {
+                for k in [1, 2, 7, 15, 16, 31, 32].into_iter().filter(|&k| k <= apart) {
+                    for kind in KINDS {
+                        let layouts = [Lies::RowsWithGap(apart - k), Lies::Rows, Lies::Rows];
+                        let case = Case::new(m, n, kind.limit(k), layouts, kind, r.next());
+                        check(&case);
+                        case.check_levels();
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Half a register of AVX-512.
 #[test]
 fn eight_columns() {

@@ -51,10 +51,17 @@ pub(super) const STRIDED: u8 = 2;
 /// Along k, in a tile of at most [`POINTERS`] rows, each with a pointer of its own: addresses of one register, which
 /// Intel's processors keep in one piece with the multiply-add that broadcasts what is there.
 pub(super) const EACH: u8 = 3;
+/// Along k, and from one row to the next are so many values: addresses of one register and a constant for all rows.
+pub(super) const OF_16: u8 = 16;
+pub(super) const OF_32: u8 = 32;
 
 /// Rows that share a pointer.
 const fn rows_of_group(lhs: u8) -> usize {
-    if lhs == EACH { 1 } else { GROUP }
+    match lhs {
+        EACH => 1,
+        OF_16 | OF_32 => MAX_ROWS,
+        _ => GROUP,
+    }
 }
 
 /// From one row of A to the next and from one column to the next; a constant where `LHS` says that they are
@@ -63,6 +70,7 @@ const fn rows_of_group(lhs: u8) -> usize {
 fn lhs_strides<const LHS: u8>(strip: &Strip) -> (usize, usize) {
     match LHS {
         ALONG | EACH => (strip.lhs_row, 1),
+        OF_16 | OF_32 => (LHS.into(), 1),
         ACROSS => (1, strip.lhs_col),
         _ => (strip.lhs_row, strip.lhs_col),
     }

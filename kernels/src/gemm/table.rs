@@ -4,7 +4,7 @@
 //! Those that most products are dealt out to have more of them, which know beforehand how A lies, and for a
 //! small k what to store.
 
-use super::chains::{ACROSS, ALONG, EACH, PREFETCH_K, STRIDED};
+use super::chains::{ACROSS, ALONG, EACH, OF_16, OF_32, PREFETCH_K, STRIDED};
 use super::finish::{ANY, GATE, LAYER, PLAIN, Store};
 use super::microkernel::{ONE, OneTile, SPLIT, Strip, Tiles, max_rows, max_split_rows};
 use super::packing_tiles::{PackingStrip, PackingTiles};
@@ -113,6 +113,9 @@ pub(super) fn short_strip_fn<S: Simd>(
     if strip.k >= short_k(S::REGISTERS) {
         return None;
     }
+    if !split && let Some(function) = dense_strip_fn(s, rows, vectors, strip) {
+        return Some(function);
+    }
     let tail = strip.last < S::LANES;
     let along = strip.lhs_col == 1;
     let across = !along && strip.lhs_row == 1 && !split;
@@ -145,6 +148,26 @@ pub(super) fn short_strip_fn<S: Simd>(
     } else {
         pick!(ONE, max_rows:
             1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [5 6 7 8] 4 x [4 5 6])
+    })
+}
+
+/// The same for tiles of 16 rows and one full vector where rows of A are 16 or 32 values apart, as those of a layer with
+/// so many inputs. Such tiles read A once for each multiply-add, which processors of Intel keep in one piece where the
+/// address is a register and a constant. (On Granite Rapids 32 16 32 takes 6 % less, 32 16 16 8 %.)
+#[inline(always)]
+fn dense_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> Option<StripFn> {
+    if const { max_rows(S::REGISTERS, 1) < 16 } {
+        return None;
+    }
+    if (rows, vectors) != (16, 1) || strip.lhs_col != 1 || strip.last < S::LANES {
+        return None;
+    }
+    Some(match (strip.lhs_row, strip.finish.store) {
+        (16, Store::Plain) => s.pointer::<Tiles<16, 1, ONE, false, PLAIN, OF_16>>(),
+        (16, Store::Layer) => s.pointer::<Tiles<16, 1, ONE, false, LAYER, OF_16>>(),
+        (32, Store::Plain) => s.pointer::<Tiles<16, 1, ONE, false, PLAIN, OF_32>>(),
+        (32, Store::Layer) => s.pointer::<Tiles<16, 1, ONE, false, LAYER, OF_32>>(),
+        _ => return None,
     })
 }
 
@@ -214,9 +237,9 @@ pub(super) fn one_tile_fn<S: Simd>(
         return None;
     }
     macro_rules! pick {
-        ($($mr:literal $store:pat => $known:ident $lhs:ident),*) => {
-            match (rows, strip.finish.store) {
-                $(($mr, $store) => {
+        ($($mr:literal $store:pat, $apart:pat => $known:ident $lhs:ident),*) => {
+            match (rows, strip.finish.store, strip.lhs_row) {
+                $(($mr, $store, $apart) => {
                     if const { $mr > max_rows(S::REGISTERS, 1) } {
                         None
                     } else if const { S::Half::LANES < S::LANES } && half {
@@ -230,8 +253,10 @@ pub(super) fn one_tile_fn<S: Simd>(
         };
     }
     pick!(
-        8 Store::Plain => PLAIN EACH, 8 Store::Layer => LAYER EACH,
-        16 Store::Plain => PLAIN ALONG, 16 Store::Layer => LAYER ALONG)
+        8 Store::Plain, _ => PLAIN EACH, 8 Store::Layer, _ => LAYER EACH,
+        16 Store::Plain, 16 => PLAIN OF_16, 16 Store::Layer, 16 => LAYER OF_16,
+        16 Store::Plain, 32 => PLAIN OF_32, 16 Store::Layer, 32 => LAYER OF_32,
+        16 Store::Plain, _ => PLAIN ALONG, 16 Store::Layer, _ => LAYER ALONG)
 }
 
 /// What computes `strip` in the least time: see [`short_strip_fn`], which fetches nothing, and [`strip_fn`].
