@@ -226,10 +226,13 @@ fn large_and_aliasing_shapes() {
         // And in several blocks of columns.
         (641, 1040, 130, [Rows, Rows, Rows], None),
         // Panels packed by the tiles of those before, in one block of rows: of fewer columns than there is room for,
-        // with a last one that is not whole, and with packed A.
-        (100, 85, 3100, [Rows, Rows, Rows], None),
+        // with a last one that is not whole, and with packed A. Then in several blocks of rows, and where rows of B
+        // tear lines, which are not.
+        (100, 85, 6200, [Rows, RowsWithGap(11), Rows], None),
+        (128, 1060, 512, [Rows, RowsWithGap(12), Rows], Bias),
+        (128, 1060, 512, [Columns, RowsWithGap(12), Rows], Forward(Activation::Tanh)),
+        (300, 1060, 512, [Rows, RowsWithGap(12), Rows], Derivative(Activation::Relu)),
         (128, 600, 512, [Rows, Rows, Rows], Bias),
-        (128, 600, 512, [Columns, Rows, Rows], Forward(Activation::Tanh)),
         // A packed value by value.
         (50, 1030, 260, [Sparse, Rows, Rows], None),
         // Up to eight columns that whole registers leave over: alone, beside others, packed, beside packed A,
