@@ -147,7 +147,7 @@ pub(super) fn short_strip_fn<S: Simd>(
         pick!(SPLIT, max_split_rows: 1 x [1] 2 x [1])
     } else {
         pick!(ONE, max_rows:
-            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10] 3 x [5 6 7 8] 4 x [4 5 6])
+            1 x [4 5 6 8 10 16] 2 x [4 5 6 8 10 11] 3 x [5 6 7 8] 4 x [4 5 6])
     })
 }
 
