@@ -2,7 +2,7 @@
 //! Geijn 2015), with one change: what can be read where it lies is not packed.
 //!
 //! ```text
-//! for each block of columns       NC columns: so much of B is packed at a time
+//! for each block of columns       at most NC: so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
 //!     for each block of rows      of A, at most MC: they stay in L2; of a large product packed if
 //!                                   transposed, or if their stride aliases
@@ -36,7 +36,7 @@ use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
-    Deal, FAR, FAR_RHS, MC, NC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, is_narrow,
+    Deal, FAR, FAR_RHS, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block, is_narrow,
     packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit,
     rows_of_block,
 };
@@ -231,7 +231,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
-    let block_panels = NC / (panel_limit::<S>(problem) * S::LANES);
+    let block_panels = cols_of_block::<S>() / (panel_limit::<S>(problem) * S::LANES);
     let ahead = pack_rhs && packs_ahead::<S>(problem);
     // Columns from one packed panel to the next where there is one block of rows. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
@@ -280,7 +280,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                 // Whether the tiles of the panel before have packed this one.
                 let mut is_ready = false;
                 for panel in first_panel..end_panel {
-                    // Packed B has room for the panels of NC columns, or for one or two if there is one block of rows.
+                    // Packed B has room for the panels of a block of columns, or for one or two if there is one block of rows.
                     let place = |panel: usize, column: usize| {
                         let columns = if block_count > 1 {
                             column - first_column
