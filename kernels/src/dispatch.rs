@@ -10,61 +10,92 @@
 //! kernel is called (which activation, which loss) leaves less of it to fit into a small flash.
 
 use core::fmt;
+#[cfg(target_arch = "x86_64")]
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::simd::Portable;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2Fma, Avx512};
+use crate::simd::{Avx2Fma, Avx512, Caches};
 
 #[cfg(target_arch = "x86_64")]
 cpufeatures::new!(cpu_avx2_fma, "avx2", "fma");
 #[cfg(target_arch = "x86_64")]
 cpufeatures::new!(cpu_avx512, "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx2", "fma");
 
-/// Lines of the first data cache that share a set, if Intel made this processor and it tells; 0 if not. The instruction
-/// that tells is slow, on virtual machines above all: later calls read what the first has noted.
+/// The caches of this processor, if Intel made it. The instruction that tells is slow, on virtual machines above all:
+/// later calls read what the first has noted.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(crate) fn intel_cache_ways() -> u8 {
-    use core::sync::atomic::{AtomicU8, Ordering};
-
-    const UNKNOWN: u8 = u8::MAX;
-    static NOTED: AtomicU8 = AtomicU8::new(UNKNOWN);
-
-    #[cold]
-    #[inline(never)]
-    #[allow(unused_unsafe, reason = "safe in newer releases")]
-    fn ask() -> u8 {
-        use core::arch::x86_64::{__cpuid, __cpuid_count};
-
-        const CACHES: u32 = 4;
-        // Of Intel's processors without that leaf, none has a vector of 512 bits.
-        const USUAL: u8 = 8;
-        // SAFETY: every processor of this architecture has the instruction and its leaf 0.
-        let vendor = unsafe { __cpuid(0) };
-        let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-        let ways = if name.as_flattened() != b"GenuineIntel" {
-            0
-        } else if vendor.eax < CACHES {
-            USUAL
-        } else {
-            // SAFETY: the processor has the leaf; its first part is the first data cache.
-            let cache = unsafe { __cpuid_count(CACHES, 0) };
-            let is_described = cache.eax & 0x1f != 0;
-            let ways = u8::try_from((cache.ebx >> 22) + 1).unwrap_or(USUAL);
-            if is_described { ways.min(UNKNOWN - 1) } else { USUAL }
-        };
-        NOTED.store(ways, Ordering::Relaxed);
-        ways
-    }
-
+pub(crate) fn intel_caches() -> Option<Caches> {
     // An enclave may not ask.
     if cfg!(target_env = "sgx") {
-        return 0;
+        return None;
     }
     match NOTED.load(Ordering::Relaxed) {
-        UNKNOWN => ask(),
-        noted => noted,
+        UNKNOWN => note_intel_caches(),
+        noted => unpack(noted),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+const UNKNOWN: u32 = u32::MAX;
+/// What the first call found, as [`unpack`] reads it.
+#[cfg(target_arch = "x86_64")]
+static NOTED: AtomicU32 = AtomicU32::new(UNKNOWN);
+
+/// Ways in the lowest eight bits, none if Intel did not make the processor; above them the second cache in kilobytes.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn unpack(noted: u32) -> Option<Caches> {
+    const F32_OF_KILOBYTE: usize = 1024 / size_of::<f32>();
+    let first_ways = noted as usize & 0xff;
+    let second_len = (noted as usize >> 8) * F32_OF_KILOBYTE;
+    (first_ways > 0).then_some(Caches { first_ways, second_len })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[cold]
+#[inline(never)]
+#[allow(unused_unsafe, reason = "safe in newer releases")]
+fn note_intel_caches() -> Option<Caches> {
+    use core::arch::x86_64::{__cpuid, __cpuid_count};
+
+    /// The leaf of caches.
+    const CACHES: u32 = 4;
+    // SAFETY: every processor of this architecture has the instruction and its leaf 0.
+    let vendor = unsafe { __cpuid(0) };
+    let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+    let mut noted = 0;
+    if name.as_flattened() == b"GenuineIntel" {
+        // Where it does not tell, as older ones are.
+        let (mut ways, mut kilobytes) = (8, 256);
+        let parts = if vendor.eax < CACHES { 0 } else { 8 };
+        for part in 0..parts {
+            // SAFETY: the processor has the leaf; of parts that it has not the leaf says so.
+            let cache = unsafe { __cpuid_count(CACHES, part) };
+            let (kind, level) = (cache.eax & 0x1f, cache.eax >> 5 & 7);
+            let (data, unified) = (kind == 1, kind == 3);
+            let of_ways = (cache.ebx >> 22) + 1;
+            let line = ((cache.ebx >> 12 & 0x3ff) + 1) * ((cache.ebx & 0xfff) + 1);
+            if data && level == 1 {
+                ways = of_ways;
+            } else if unified && level == 2 {
+                let bytes = u64::from(of_ways) * u64::from(line) * (u64::from(cache.ecx) + 1);
+                kilobytes = (bytes / 1024) as u32;
+            }
+        }
+        noted = kilobytes.min(0xff_fffe) << 8 | ways.clamp(1, 0xff);
+    }
+    NOTED.store(noted, Ordering::Relaxed);
+    unpack(noted)
+}
+
+/// Runs `test` as on a processor of Intel with so many ways and kilobytes, or as on one of another maker.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) fn with_intel_caches(caches: Option<(u32, u32)>, test: impl FnOnce()) {
+    NOTED.store(caches.map_or(0, |(ways, kilobytes)| kilobytes << 8 | ways), Ordering::Relaxed);
+    test();
+    NOTED.store(UNKNOWN, Ordering::Relaxed);
 }
 
 /// An instruction set that this machine has: the first argument of every kernel.

@@ -61,6 +61,8 @@ mod staging;
 mod strategy;
 mod strips;
 mod table;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
 
 use crate::activation::Activation;
 use crate::dispatch::stamp;

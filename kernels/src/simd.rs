@@ -104,6 +104,15 @@ pub trait Routine {
 /// registers.
 pub type Pointer<P> = unsafe fn(&P, *const f32, *const f32, *mut f32, *const f32, *mut f32);
 
+/// What strategies ask of the caches of a core.
+#[derive(Clone, Copy, Debug)]
+pub struct Caches {
+    /// Lines of the first, for data, that share a set.
+    pub first_ways: usize,
+    /// f32 that the second holds.
+    pub second_len: usize,
+}
+
 /// The vector operations of one instruction set; see the [module](self) for the contracts.
 pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// A register of [`Self::LANES`] f32.
@@ -138,11 +147,11 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         false
     }
 
-    /// Lines of the first cache that share a set, as far as it is known where multiply-adds outrun the caches.
+    /// The caches, as far as they are known where multiply-adds outrun them; elsewhere those of Zen 4.
     #[inline(always)]
     #[must_use]
-    fn cache_ways() -> usize {
-        8
+    fn caches() -> Caches {
+        Caches { first_ways: 8, second_len: 1 << 18 }
     }
 
     /// The token of half the width, whose instructions this one implies.

@@ -219,6 +219,7 @@ fn large_and_aliasing_shapes() {
         (256, 1024, 512, [ColumnsWithGap(1024 - 256), Columns, Rows], Forward(Activation::Relu)),
         // B far from many rows of A: its rows are packed though they do not alias, torn ones for fewer.
         (650, 132, 530, [Rows, RowsWithGap(12), Rows], Bias),
+        (650, 1060, 530, [Rows, RowsWithGap(12), Rows], Bias),
         (261, 150, 450, [Rows, Rows, Rows], Derivative(Activation::Tanh)),
         // The same in one block of rows, whose panels take the place of each other.
         (260, 300, 240, [Rows, Rows, Rows], Forward(Activation::Relu)),
@@ -258,7 +259,7 @@ fn large_and_aliasing_shapes() {
         (24, 300, 512, [Rows, Rows, Columns], InPlace(Activation::Tanh)),
         (8, 1100, 127, [Rows, Rows, Rows], Forward(Activation::Relu)),
         // Rows of B that alias, for so few of A that the first tile is lower: panels of two vectors and three at
-        // AVX-512, whatever the processor is like.
+        // AVX-512.
         (50, 80, 300, [Rows, RowsWithGap(1024 - 80), Rows], None),
         (
             51,

@@ -100,19 +100,23 @@ fn shapes_of_layers() {
     }
 }
 
-/// Rows of A that lie as far apart as some tiles know beforehand.
+/// Rows of A that lie as far apart as some tiles know beforehand, and others that do not quite.
 #[test]
 fn rows_of_sixteen_and_thirty_two() {
     let mut r = Random(11);
-    for apart in [16, 32] {
+    for apart in [16, 17, 32, 33] {
         for m in [8, 16, 32, 40, 48] {
-            for n in [8, 16] {
-                for k in [1, 2, 7, 15, 16, 31, 32].into_iter().filter(|&k| k <= apart) {
+            for n in [15, 16, 32] {
+                for k in [1, 2, 7, 15, 16, 31, 32] {
                     for kind in KINDS {
-                        let layouts = [Lies::RowsWithGap(apart - k), Lies::Rows, Lies::Rows];
-                        let case = Case::new(m, n, kind.limit(k), layouts, kind, r.next());
-                        check(&case);
-                        case.check_levels();
+                        let k = kind.limit(k);
+                        let along = (k <= apart).then(|| Lies::RowsWithGap(apart - k));
+                        for lhs in along.into_iter().chain([Lies::Strides(apart, 2)]) {
+                            let case =
+                                Case::new(m, n, k, [lhs, Lies::Rows, Lies::Rows], kind, r.next());
+                            check(&case);
+                            case.check_levels();
+                        }
                     }
                 }
             }
@@ -161,12 +165,13 @@ fn few_columns() {
 #[test]
 fn wide_rows() {
     let mut r = Random(5);
-    for (n, k) in [(256, 128), (300, 140), (600, 600), (63, 600)] {
+    for (n, k) in [(256, 128), (300, 140), (600, 600), (63, 600), (1024, 600), (1300, 530)] {
         for kind in KINDS {
             let mut case = Case::new(1, n, kind.limit(k), [Lies::Rows; 3], kind, r.next());
             check(&case);
             (case.alpha, case.beta) = (-0.5, 1.0);
             check(&case);
+            case.check_levels();
         }
     }
 }

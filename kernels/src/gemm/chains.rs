@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Rows of A are addressed from one pointer for every three (`[a]`, `[a + 4 s]`, `[a + 8 s]` are addressing modes of
-//! x86-64), so that the pointers of sixteen rows fit into the integer registers. How A lies is known beforehand in
+//! x86-64), so that the pointers of sixteen rows fit into the integer registers, but in a few tiles that have one for
+//! each ([`EACH`]) or for all ([`OF_16`]). How A lies is known beforehand in
 //! the tiles that most products are dealt out to: steps of a loop have addresses then that no instruction is needed
 //! for, and multiply-adds may broadcast what is there ([`Cursor::broadcasts`]).
 
@@ -175,9 +176,9 @@ impl<const LHS: u8> Cursor<LHS> {
     /// Whether multiply-adds of a tile of `NV` vectors broadcast what they read of A.
     ///
     /// That is an instruction less. Intel's processors keep it in one piece with the multiply-add where the address is
-    /// a register and a constant: that of every row, across. (On Cascade Lake a transposed A of 32 16 32 takes 11 % less,
-    /// on Granite Rapids 1 %.) Of several vectors each would read it anew: to do so along k for one row in three took 3
-    /// to 8 % more on Granite Rapids, and less on Cascade Lake only beside a busy neighbour.
+    /// a register and a constant: that of every row, across. (On Cascade Lake a transposed A of 32 16 32 takes 11 %
+    /// less, on Granite Rapids 1 %.) Of several vectors each would read it anew: to do so along k for one row in three
+    /// took 3 to 8 % more on Granite Rapids, and less on Cascade Lake only beside a busy neighbour.
     const fn broadcasts<S: Simd, const NV: usize>() -> bool {
         S::BROADCASTS && LHS == ACROSS && NV == 1
     }

@@ -3,7 +3,7 @@
 //! A tile holds the four chains of an element side by side, and so reads narrow pieces of every row of
 //! B. Where B is large, that is slow. Its chains are summed one after another, each over the rows of B that
 //! are its own, in panels of columns as wide as half the registers: long runs, which the machine foresees
-//! ([`Row`]).
+//! ([`Row`]). (Shorter ones of a B from afar on some processors.)
 //!
 //! Where k is short the chains stay side by side: most such products take no longer than a few dozen loads,
 //! and it is the instructions around them that count ([`ShortRow`]).
@@ -28,10 +28,11 @@ const fn width(registers: usize) -> usize {
     if registers >= 32 { 16 } else { 8 }
 }
 
-/// A B of so many elements comes from beyond the second cache, which hands on shorter runs sooner where multiply-adds
-/// outrun the caches: of [`FAR_WIDTH`] vectors. (On Granite Rapids 1 2048 784 takes a fifth less.)
-const FAR_LEN: usize = 1 << 19;
+/// The same of a B that the second cache does not hold, where multiply-adds outrun the caches: shorter runs come sooner
+/// then. (On Granite Rapids 1 2048 784 takes a fifth less.)
 const FAR_WIDTH: usize = 4;
+// What is wide enough for one is for the other.
+const _: () = assert!(width(32).is_multiple_of(FAR_WIDTH));
 
 /// The columns of a product that [`Row`] computes; the rest is too narrow for a panel.
 #[inline(always)]
@@ -56,7 +57,8 @@ impl Kernel for Row<'_> {
         // SAFETY: made by `blocking::run` alone, whose caller vouches for the problem.
         unsafe {
             if const { width(S::REGISTERS) == 16 } {
-                if S::outruns_caches() && self.0.n.saturating_mul(self.0.k) >= FAR_LEN {
+                let len = self.0.n.saturating_mul(self.0.k);
+                if S::outruns_caches() && len >= S::caches().second_len {
                     run::<S, FAR_WIDTH>(s, self.0);
                 } else {
                     run::<S, 16>(s, self.0);
@@ -172,9 +174,9 @@ pub(super) fn short<S: Simd>(s: S, problem: &Problem) -> Option<(Pointer<ShortPl
     if !fits || after.pass != Pass::None {
         return None;
     }
-    // More loads of half a register than of a whole fit into a cycle; but where multiply-adds outrun them, as many of
-    // wholes as of halves do, and whole registers that are filled take less. (On Granite Rapids 1 32 30 a fifth, 1 32 16
-    // a quarter.)
+    // More loads of half a register than of a whole fit into a cycle; but where multiply-adds outrun them, as many
+    // multiply-adds of wholes as of halves do, and wholes that are filled take less. (On Granite Rapids 1 32 30 a
+    // fifth, 1 32 16 a quarter.)
     let is_whole = n.is_multiple_of(S::LANES) && S::outruns_caches();
     let fits_halves = S::Half::LANES < S::LANES && n <= HALF_WIDTH * S::Half::LANES;
     let halves = fits_halves && !is_whole;

@@ -4,7 +4,8 @@
 //! Packing copies; it pays where what lies as it is would be read badly (rows that fall onto few cache
 //! sets, columns of a transposed matrix, rows that tear lines) and so often that it makes up for the copy.
 //! The limits were found by measuring shapes around them on Zen 4 and Zen 5, with AVX2 and AVX-512, and where
-//! multiply-adds outrun the caches ([`Simd::outruns_caches`]) on Cascade Lake.
+//! multiply-adds outrun the caches ([`Simd::outruns_caches`]) on Cascade Lake and, where caches are larger, on Granite
+//! Rapids.
 //!
 //! Rows and vectors are dealt out evenly: 30 rows are three tiles of ten, not two of twelve and one
 //! of six, since a short tile waits for its own multiply-adds.
@@ -44,21 +45,23 @@ pub(super) const FAR_RHS: usize = 1 << 17;
 /// the third cache.
 const NC: usize = 1024;
 
-/// The same where the first cache has [`LARGE_WAYS`], as a second one of two megabytes keeps all that is packed then. (On
-/// Granite Rapids 1024 and 2048 cubed take 1 to 3 % less.)
+/// The same where a second cache of [`LARGE_SECOND`] keeps all that is packed then. (On Granite Rapids 1024 and 2048
+/// cubed take 1 to 3 % less.)
 const LARGE_NC: usize = NC / 2;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A. Rows of A are
 /// read from end to end, of no more at a time than [`WAYS`], but where registers hold columns of it
-/// ([`few_columns`](super::few_columns)), and where multiply-adds outrun caches of fewer than [`LARGE_WAYS`], which are
-/// packed then.
+/// ([`few_columns`](super::few_columns)), and where multiply-adds outrun a first cache of fewer ways than [`LARGE_WAYS`]:
+/// they are packed then.
 const ALIAS: usize = 1024;
 /// Rows of A that alias and still find room in the first cache, beside B.
 pub(super) const WAYS: usize = 10;
 /// Ways of a larger first cache, which keeps the aliasing rows of A of the highest tiles of a panel of [`HIGH_VECTORS`], and
 /// lines of B beside them. (On Granite Rapids 1024 cubed takes 5 % less than with A packed, 128 256 1024 7 %.)
 const LARGE_WAYS: usize = 12;
+/// f32 of a large second cache: two megabytes.
+const LARGE_SECOND: usize = 1 << 19;
 /// Below these, aliasing rows are too few to matter, and A is not packed.
 const PACK_MIN_ROWS: usize = 48;
 const PACK_MIN_COLS: usize = 128;
@@ -79,9 +82,9 @@ const OUTRUN_PACK_MIN_ROWS: usize = 96;
 /// And where tiles pack it there beside their multiply-adds; rows that tear lines also of so small a B.
 const TILES_PACK_MIN_ROWS: usize = 24;
 const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
-/// Whole lines come from a second cache as soon as they are needed on processors that have a first cache of
-/// [`LARGE_WAYS`]: there only a larger B is packed. (On Granite Rapids 128 512 784 takes 3 % less, 32 512 784 6 %.)
-const LARGE_PACK_MIN_RHS: usize = 1 << 19;
+/// And of rows that do not, where a second cache of [`LARGE_SECOND`] holds all of a smaller one. (On Granite Rapids
+/// 128 512 784 takes 3 % less, 32 512 784 6 %.)
+const LARGE_PACK_MIN_RHS: usize = LARGE_SECOND;
 /// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many
 /// elements, of which the second cache keeps little: of a smaller one, which is near, the first tile of a panel does
 /// not wait long for its rows.
@@ -90,6 +93,8 @@ const AHEAD_MIN_RHS: usize = 1 << 18;
 /// And up to so many: the more rows come back to packed B, the less it counts who packed it, and the first block of rows
 /// has more to do than the others. (On Granite Rapids 512 1024 512 takes 1 to 3 % less, 768 cubed 2 % more.)
 const AHEAD_MAX_ROWS: usize = 640;
+// Scratch must not fall where m grows: so many rows are more than one block.
+const _: () = assert!(AHEAD_MAX_ROWS >= MC);
 /// Columns of two panels, then.
 const AHEAD_COLS: usize = 2 * HIGH_VECTORS * LINE;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
@@ -262,7 +267,8 @@ pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     let is_large = m >= HIGH_MIN_ROWS && n >= MAX_COLS && k.saturating_mul(MAX_COLS) >= CACHE_LEN;
     let is_wide = S::REGISTERS >= 32 && !split;
     if is_wide && is_large && S::outruns_caches() {
-        let keeps_rows = lhs.col == 1 && (!aliases(lhs.row) || S::cache_ways() >= LARGE_WAYS);
+        let keeps_rows =
+            lhs.col == 1 && (!aliases(lhs.row) || S::caches().first_ways >= LARGE_WAYS);
         if keeps_rows || packs_lhs::<S>(problem) {
             return HIGH_VECTORS;
         }
@@ -310,7 +316,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
         let is_torn = !stride.is_multiple_of(LINE);
         let min_len = if is_torn {
             TILES_TORN_PACK_MIN_RHS
-        } else if S::cache_ways() >= LARGE_WAYS {
+        } else if S::caches().second_len >= LARGE_SECOND {
             LARGE_PACK_MIN_RHS
         } else {
             FAR_PACK_MIN_RHS
@@ -343,7 +349,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
 /// Columns of the largest block of columns.
 #[inline(always)]
 pub(super) fn cols_of_block<S: Simd>() -> usize {
-    if S::cache_ways() >= LARGE_WAYS { LARGE_NC } else { NC }
+    if S::caches().second_len >= LARGE_SECOND { LARGE_NC } else { NC }
 }
 
 /// Whether the tiles of a panel of B, which is to be packed, pack the next one. Not if its rows tear lines, as a vector
@@ -392,7 +398,7 @@ pub(super) fn packs_lhs<S: Simd>(problem: &Problem) -> bool {
     if lhs.col == 1 {
         // The lower tiles of others find room.
         let has_high_tiles = S::REGISTERS >= 32 && S::outruns_caches();
-        return has_high_tiles && aliases(lhs.row) && S::cache_ways() < LARGE_WAYS;
+        return has_high_tiles && aliases(lhs.row) && S::caches().first_ways < LARGE_WAYS;
     }
     let is_large = n >= PACK_LHS_COLS && k >= PACK_LHS_K;
     aliases(lhs.col) || is_large || lhs.row == 1 && S::outruns_caches()

@@ -151,9 +151,9 @@ pub(super) fn short_strip_fn<S: Simd>(
     })
 }
 
-/// The same for tiles of 16 rows and one full vector where rows of A are 16 or 32 values apart, as those of a layer with
-/// so many inputs. Such tiles read A once for each multiply-add, which processors of Intel keep in one piece where the
-/// address is a register and a constant. (On Granite Rapids 32 16 32 takes 6 % less, 32 16 16 8 %.)
+/// The same for tiles of 16 rows and one full vector where rows of A are 16 or 32 values apart, as those of a layer
+/// with so many inputs. Such tiles read A once for each multiply-add, which processors of Intel keep in one piece where
+/// the address is a register and a constant. (On Granite Rapids 32 16 32 takes 6 % less, 32 16 16 8 %.)
 #[inline(always)]
 fn dense_strip_fn<S: Simd>(s: S, rows: usize, vectors: usize, strip: &Strip) -> Option<StripFn> {
     if const { max_rows(S::REGISTERS, 1) < 16 } {
@@ -242,8 +242,13 @@ pub(super) fn one_tile_fn<S: Simd>(
                 $(($mr, $store, $apart) => {
                     if const { $mr > max_rows(S::REGISTERS, 1) } {
                         None
-                    } else if const { S::Half::LANES < S::LANES } && half {
-                        Some(s.pointer::<Halved<OneTile<$mr, 1, $known, $lhs>>>())
+                    } else if half {
+                        // Halves have fewer registers.
+                        if const { S::Half::LANES < S::LANES && $mr <= max_rows(S::Half::REGISTERS, 1) } {
+                            Some(s.pointer::<Halved<OneTile<$mr, 1, $known, $lhs>>>())
+                        } else {
+                            None
+                        }
                     } else {
                         Some(s.pointer::<OneTile<$mr, 1, $known, $lhs>>())
                     }

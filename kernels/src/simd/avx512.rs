@@ -15,7 +15,7 @@ use core::arch::x86_64::{
     _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
-use super::{Avx2Fma, BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
+use super::{Avx2Fma, BLOCK, Caches, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Proof that AVX-512 F, VL, BW and DQ are there, and with them AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,15 +115,12 @@ impl Simd for Avx512 {
     /// be like these.
     #[inline(always)]
     fn outruns_caches() -> bool {
-        crate::dispatch::intel_cache_ways() > 0
+        crate::dispatch::intel_caches().is_some()
     }
 
     #[inline(always)]
-    fn cache_ways() -> usize {
-        match crate::dispatch::intel_cache_ways() {
-            0 => 8,
-            ways => ways.into(),
-        }
+    fn caches() -> Caches {
+        crate::dispatch::intel_caches().unwrap_or_else(Avx2Fma::caches)
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@ mod crates;
 mod library;
 mod product;
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::Write;
 use std::process::{Command, ExitCode};
 
@@ -164,9 +165,12 @@ fn run(args: &[String], threads: usize, rounds: usize) {
             for (&level, peaks) in levels.iter().zip(&mut peaks) {
                 peaks.push(peak_of(level));
             }
-            // Another one begins each round: nobody always comes after the same one.
-            for i in 0..contestants.len() {
-                let i = (i + round) % contestants.len();
+            // In another order each round, the same in every run: nobody always comes after the same one.
+            let mut order: Vec<usize> = (0..contestants.len()).collect();
+            order.sort_by_cached_key(|i| {
+                BuildHasherDefault::<DefaultHasher>::new().hash_one((round, i))
+            });
+            for i in order {
                 if calls[i] > 0 {
                     times[i].push(contestants[i].1.turn(&mut operands, calls[i], threads));
                 }

@@ -1,0 +1,92 @@
+//! What is chosen by the maker and the caches of a processor, for processors that this one is not.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::{Epilogue, EpilogueKind, Prepared, gemm, scratch_len};
+use crate::dispatch::with_intel_caches;
+use crate::{Layout, Level, MatMut, MatRef};
+
+/// Rows by columns, and from one row to the next, or, if `turned`, from one column to the next.
+#[derive(Clone, Copy)]
+struct Lies(usize, bool);
+
+fn layout(rows: usize, cols: usize, Lies(apart, turned): Lies) -> Layout {
+    if turned {
+        Layout::strided(rows, cols, 1, apart)
+    } else {
+        Layout::strided(rows, cols, apart, 1)
+    }
+}
+
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i * 7919 % 1009) as f32 / 1009.0 - 0.5).collect()
+}
+
+/// The bits are those of AVX2, which asks for neither, whatever the processor is like: those of [`gemm()`] and of a
+/// [`Prepared`] product.
+#[test]
+fn caches_do_not_show_in_the_bits() {
+    let (Some(level), Some(other)) = (Level::avx512(), Level::avx2_fma()) else {
+        return;
+    };
+    let along = |apart| Lies(apart, false);
+    let across = |apart| Lies(apart, true);
+    for (m, n, k, lhs, rhs) in [
+        // Rows of A that alias, of B that do, both, and in several blocks of rows, columns and k.
+        (128, 256, 1024, along(1024), along(256)),
+        (60, 193, 600, along(1024), along(193)),
+        (51, 80, 300, along(1024), along(1024)),
+        (140, 1100, 530, along(2048), along(2048)),
+        // B below a megabyte, between that and two, and beyond: whole lines, and torn ones.
+        (130, 200, 512, along(512), along(208)),
+        (130, 450, 784, along(784), along(464)),
+        (130, 1040, 520, along(520), along(1040)),
+        (130, 1060, 520, along(520), along(1060)),
+        // The same for so many rows that panels are not packed ahead, and for as few as are packed at all.
+        (641, 1040, 520, along(520), along(1040)),
+        (24, 512, 784, along(784), along(512)),
+        // Transposed ones.
+        (300, 140, 512, across(300), along(140)),
+        (260, 130, 256, across(1024), along(144)),
+        (128, 200, 256, along(256), across(256)),
+        // Small ones, of equal tiles and of two heights, and with columns left over.
+        (64, 64, 64, along(64), along(64)),
+        (32, 64, 64, along(64), along(64)),
+        (32, 52, 64, along(64), along(52)),
+        // One row: whole registers and halves, a B near and from afar.
+        (1, 16, 30, along(30), along(16)),
+        (1, 32, 30, along(30), along(32)),
+        (1, 24, 30, along(30), along(24)),
+        (1, 300, 400, along(400), along(300)),
+        (1, 1024, 400, along(400), along(1024)),
+        (1, 1300, 530, along(530), along(1300)),
+    ] {
+        let (lhs, rhs) = (layout(m, k, lhs), layout(k, n, rhs));
+        let (a, b) = (numbers(lhs.span().unwrap()), numbers(rhs.span().unwrap()));
+        let view = |data, of: Layout| {
+            MatRef::with_strides(data, of.rows(), of.cols(), of.row_stride(), of.col_stride())
+        };
+        let (a, b) = (view(&a, lhs).unwrap(), view(&b, rhs).unwrap());
+        let product = |level| {
+            let (mut c, mut scratch) =
+                (vec![f32::NAN; m * n], vec![f32::NAN; scratch_len(m, n, k)]);
+            let out = MatMut::new(&mut c, m, n).unwrap();
+            gemm(level, 1.0, a, b, 0.0, out, Epilogue::None, &mut scratch).unwrap();
+            c
+        };
+        let expected = product(other);
+        for caches in [None, Some((8, 1024)), Some((12, 1280)), Some((12, 2048))] {
+            with_intel_caches(caches, || {
+                assert_eq!(expected, product(level), "{m} {n} {k} {caches:?}");
+                let c = Layout::row_major(m, n);
+                let kind = EpilogueKind::None;
+                let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, kind).unwrap();
+                let mut c = vec![f32::NAN; m * n];
+                let mut scratch = vec![f32::NAN; prepared.scratch_len()];
+                prepared.run(a.data(), b.data(), &mut c, &[], &mut scratch).unwrap();
+                assert_eq!(expected, c, "{m} {n} {k} {caches:?}, prepared");
+            });
+        }
+    }
+}
