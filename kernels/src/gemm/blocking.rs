@@ -231,7 +231,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
-    let block_panels = cols_of_block::<S>() / (panel_limit::<S>(problem) * S::LANES);
+    let block_panels = cols_of_block::<S>(pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
     let ahead = pack_rhs && packs_ahead::<S>(problem);
     // Columns from one packed panel to the next where there is one block of rows. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };

@@ -45,8 +45,8 @@ pub(super) const FAR_RHS: usize = 1 << 17;
 /// the third cache.
 const NC: usize = 1024;
 
-/// The same where a second cache of [`LARGE_SECOND`] keeps all that is packed then. (On Granite Rapids 1024 and 2048
-/// cubed take 1 to 3 % less.)
+/// The same where a second cache of [`LARGE_SECOND`] keeps all that is packed then, and A is not packed anew for each.
+/// (On Granite Rapids 1024 and 2048 cubed take 1 to 3 % less.)
 const LARGE_NC: usize = NC / 2;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
@@ -348,8 +348,8 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
 
 /// Columns of the largest block of columns.
 #[inline(always)]
-pub(super) fn cols_of_block<S: Simd>() -> usize {
-    if S::caches().second_len >= LARGE_SECOND { LARGE_NC } else { NC }
+pub(super) fn cols_of_block<S: Simd>(pack_lhs: bool) -> usize {
+    if !pack_lhs && S::caches().second_len >= LARGE_SECOND { LARGE_NC } else { NC }
 }
 
 /// Whether the tiles of a panel of B, which is to be packed, pack the next one. Not if its rows tear lines, as a vector
