@@ -135,7 +135,7 @@ impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles
                         // SAFETY: so many steps are left; the caller vouches for their rows and columns, and for the
                         // places of packed B.
                         unsafe {
-                            let b = cursor.step::<S, MR, NV, false, $step>(s, &mut acc, 0, false);
+                            let b = cursor.step::<S, MR, NV, false>(s, &mut acc, $step, false);
                             if OWN {
                                 let to = packed.wrapping_add($step * NV * S::LANES);
                                 store_row::<S, NV, false>(s, &b, to, S::LANES);
