@@ -36,9 +36,9 @@ use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
-    Deal, FAR, FAR_RHS, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block, is_narrow,
-    packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit,
-    rows_of_block,
+    Deal, FAR, FAR_RHS, FETCH_C_K, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block,
+    is_narrow, packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch,
+    rows_limit, rows_of_block,
 };
 use super::table::PackingFn;
 use super::{row, table};
@@ -511,6 +511,9 @@ unsafe fn run_panel<S: Simd>(
         Some(_) if tile_count > first_fetch => part.k.div_ceil(tile_count - first_fetch),
         _ => 0,
     };
+    // What is read of B from beyond the first cache would wait behind so many lines of C.
+    let is_behind = S::outruns_caches() && place != Place::Packed;
+    let far_k = if is_behind { FETCH_C_K } else { SHORT_K };
     let mut tiles_done = 0_usize;
     let mut done = 0;
     for (mr, count) in heights {
@@ -521,7 +524,7 @@ unsafe fn run_panel<S: Simd>(
         let lhs_tile = mr * lhs.row;
         let fetched = tiles_done.wrapping_sub(first_fetch).wrapping_mul(next_rows);
         // So few steps would wait for C: the next panel's, if there is one, is fetched.
-        let is_far = part.k <= SHORT_K && m * n >= FAR && start + cols < n;
+        let is_far = part.k <= far_k && m * n >= FAR && start + cols < n;
         let mut strip = Strip {
             tiles: count,
             panels: 1,
