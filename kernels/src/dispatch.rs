@@ -67,8 +67,8 @@ fn note_intel_caches() -> Option<Caches> {
     let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
     let mut noted = 0;
     if name.as_flattened() == b"GenuineIntel" {
-        // Where it does not tell, as older ones are.
-        let (mut ways, mut kilobytes) = (8, 256);
+        // What does not tell is taken for a Cascade Lake.
+        let (mut ways, mut kilobytes) = (8, 1024);
         let parts = if vendor.eax < CACHES { 0 } else { 8 };
         for part in 0..parts {
             // SAFETY: the processor has the leaf; of parts that it has not the leaf says so.
@@ -90,7 +90,8 @@ fn note_intel_caches() -> Option<Caches> {
     unpack(noted)
 }
 
-/// Runs `test` as on a processor of Intel with so many ways and kilobytes, or as on one of another maker.
+/// Runs `test` as on a processor of Intel with so many ways and kilobytes, or as on one of another maker. No other unit
+/// test may multiply meanwhile: a product asks more than once, and must get the same answer.
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) fn with_intel_caches(caches: Option<(u32, u32)>, test: impl FnOnce()) {
     NOTED.store(caches.map_or(0, |(ways, kilobytes)| kilobytes << 8 | ways), Ordering::Relaxed);

@@ -113,6 +113,11 @@ pub struct Caches {
     pub second_len: usize,
 }
 
+impl Caches {
+    /// Those of Zen 4 and of Cascade Lake, as far as it matters here.
+    pub const USUAL: Self = Self { first_ways: 8, second_len: 1 << 18 };
+}
+
 /// The vector operations of one instruction set; see the [module](self) for the contracts.
 pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// A register of [`Self::LANES`] f32.
@@ -147,11 +152,11 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         false
     }
 
-    /// The caches, as far as they are known where multiply-adds outrun them; elsewhere those of Zen 4.
+    /// The caches, where multiply-adds outrun them and the processor tells.
     #[inline(always)]
     #[must_use]
     fn caches() -> Caches {
-        Caches { first_ways: 8, second_len: 1 << 18 }
+        Caches::USUAL
     }
 
     /// The token of half the width, whose instructions this one implies.

@@ -187,7 +187,8 @@ fn large_and_aliasing_shapes() {
 
     let mut r = Random(11);
     // Strides that are multiples of 1024 elements map rows to the same cache sets: B and a
-    // transposed A are packed.
+    // transposed A are packed. (What else is depends on the caches; the comments below are of one of eight ways. A unit
+    // test of the product pretends others.)
     for (m, n, k, layouts, kind) in [
         // Ten vectors of sixteen in panels that differ in width, and their tiles in height.
         (60, 160, 512, [ColumnsWithGap(1024 - 60), Rows, Rows], Forward(Activation::Relu)),

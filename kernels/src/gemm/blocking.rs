@@ -280,7 +280,8 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                 // Whether the tiles of the panel before have packed this one.
                 let mut is_ready = false;
                 for panel in first_panel..end_panel {
-                    // Packed B has room for the panels of a block of columns, or for one or two if there is one block of rows.
+                    // Packed B has room for the panels of a block of columns, or for one or two if there is one block
+                    // of rows.
                     let place = |panel: usize, column: usize| {
                         let columns = if block_count > 1 {
                             column - first_column

@@ -8,9 +8,9 @@
 //!
 //! Rows of A are addressed from one pointer for every three (`[a]`, `[a + 4 s]`, `[a + 8 s]` are addressing modes of
 //! x86-64), so that the pointers of sixteen rows fit into the integer registers, but in a few tiles that have one for
-//! each ([`EACH`]) or for all ([`OF_16`]). How A lies is known beforehand in
-//! the tiles that most products are dealt out to: steps of a loop have addresses then that no instruction is needed
-//! for, and multiply-adds may broadcast what is there ([`Cursor::broadcasts`]).
+//! each ([`EACH`]) or for all ([`OF_16`]). How A lies is known beforehand in the tiles that most products are dealt out
+//! to: steps of a loop have addresses then that no instruction is needed for, and multiply-adds may broadcast what is
+//! there ([`Cursor::broadcasts`]).
 
 use super::finish::{ANY, load_row};
 use super::microkernel::{LINE, MAX_ROWS, SPLIT, Strip};
@@ -204,11 +204,9 @@ impl<const LHS: u8> Cursor<LHS> {
             ($($i:literal)*) => {$(
                 if const { $i < MR } {
                     if const { Self::broadcasts::<S, NV>() } {
-                        for (acc, b) in acc[$i].iter_mut().zip(b) {
-                            let column = groups[0].wrapping_add(ahead * lhs_col);
-                            // SAFETY: the caller vouches for this value of A, so many rows below the first.
-                            *acc = unsafe { s.mul_add_at::<$i>(column, b, *acc) };
-                        }
+                        let column = groups[0].wrapping_add(ahead * lhs_col);
+                        // SAFETY: the caller vouches for this value of A, so many rows below the first.
+                        acc[$i][0] = unsafe { s.mul_add_at::<$i>(column, b[0], acc[$i][0]) };
                     } else {
                         let group = groups[$i / rows_of_group(LHS)];
                         let row = $i % rows_of_group(LHS) * lhs_row;

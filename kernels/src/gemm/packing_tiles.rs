@@ -6,7 +6,8 @@
 //!
 //! * the tiles of a panel copy the next one, a vector every [`UNROLL`] steps, which nothing waits for, and what is
 //!   left of their share at the end;
-//! * where there is none before, or of too few tiles, the first tile of a panel stores the rows of B that it loads. It
+//! * where there is none before, or of too few tiles, or to copy ahead does not pay
+//!   ([`packs_ahead`](super::strategy::packs_ahead)), the first tile of a panel stores the rows of B that it loads. It
 //!   takes two to nine times as long as others, as it waits for them.
 //!
 //! The sums are those of [`Tiles`](super::microkernel::Tiles), by the same [`Cursor`].

@@ -216,8 +216,8 @@ fn strips_of_tiles<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
     let (tiles, tile_count) = Deal::new(m, limit);
     // Equal tiles, if they are high enough to hide the latency of their multiply-adds. Where these outrun the caches and
     // are many, higher tiles that read less make up for a second strip.
-    let is_bound = S::outruns_caches() && m.saturating_mul(n).saturating_mul(k) > EQUAL_MAX;
-    let takes_lower = k <= SHORT_K && !is_bound;
+    let is_large = S::outruns_caches() && m.saturating_mul(n).saturating_mul(k) > EQUAL_MAX;
+    let takes_lower = k <= SHORT_K && !is_large;
     let equal = (1..=limit.min(m))
         .rev()
         .find(|rows| m.is_multiple_of(*rows))

@@ -1,4 +1,5 @@
-//! What is chosen by the maker and the caches of a processor, for processors that this one is not.
+//! What is chosen by the maker and the caches of a processor, for processors that this one is not. One test, as it
+//! pretends for the whole program.
 
 use std::vec;
 use std::vec::Vec;

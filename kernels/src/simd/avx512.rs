@@ -69,7 +69,7 @@ fn first(n: usize) -> __mmask16 {
 }
 
 /// `x * b + acc`, x read `OFFSET` f32 behind `ptr` and broadcast by the multiply-add. Of intrinsics the compiler
-/// makes that where x is used once; where it is used again, it broadcasts to a register first.
+/// that too where x is used once, but at an address of its own choice, in which there may be two registers.
 ///
 /// # Safety
 /// x is valid for reading.
@@ -120,7 +120,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn caches() -> Caches {
-        crate::dispatch::intel_caches().unwrap_or_else(Avx2Fma::caches)
+        crate::dispatch::intel_caches().unwrap_or(Caches::USUAL)
     }
 
     #[inline(always)]
