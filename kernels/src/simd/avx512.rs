@@ -69,7 +69,7 @@ fn first(n: usize) -> __mmask16 {
 }
 
 /// `x * b + acc`, x read `OFFSET` f32 behind `ptr` and broadcast by the multiply-add. Of intrinsics the compiler
-/// that too where x is used once, but at an address of its own choice, in which there may be two registers.
+/// makes that too where x is used once, but at an address of its own choice, in which there may be two registers.
 ///
 /// # Safety
 /// x is valid for reading.
