@@ -389,15 +389,14 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         (rows, cols): (usize, usize),
         dst: &mut [[f32; BLOCK]; BLOCK],
     ) {
-        let fits = stride <= BLOCK && rows.saturating_sub(1) * stride + cols <= src.len();
-        if rows > BLOCK || cols > BLOCK || !fits {
+        if !holds_tile(src, stride, (rows, cols)) {
             return;
         }
         for row in (0..rows).step_by(Self::LANES) {
             for col in (0..cols).step_by(Self::LANES) {
                 let (height, width) = (rows - row, cols - col);
                 let (height, width) = (height.min(Self::LANES), width.min(Self::LANES));
-                // SAFETY: the part of the matrix lies in `src`, whose length was compared above. As LANES divides
+                // SAFETY: the part of the matrix lies in `src`, as was asked above. As LANES divides
                 // BLOCK, row + LANES <= BLOCK and col + width <= BLOCK: all is written inside `dst`.
                 unsafe {
                     let src = src.as_ptr().add(row * stride + col);
@@ -472,6 +471,13 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         let sign_bit = self.and_i32(self.to_bits(sign), self.splat_i32(i32::MIN));
         self.from_bits(self.or_i32(self.to_bits(self.abs(magnitude)), sign_bit))
     }
+}
+
+/// Whether `src` begins with a matrix of at most [`BLOCK`] rows and columns, one row every `stride` elements.
+#[inline(always)]
+fn holds_tile(src: &[f32], stride: usize, (rows, cols): (usize, usize)) -> bool {
+    let small = rows <= BLOCK && cols <= BLOCK && stride <= BLOCK;
+    small && rows.saturating_sub(1) * stride + cols <= src.len()
 }
 
 /// What the first lane holds.

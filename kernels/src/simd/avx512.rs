@@ -2,20 +2,21 @@
 
 use core::arch::x86_64::{
     __m512, __m512i, __mmask16, _CMP_EQ_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _MM_HINT_T0,
-    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_loadu_ps, _mm_prefetch,
-    _mm_storeu_ps, _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castps_si512, _mm512_castps128_ps512, _mm512_castps512_ps128, _mm512_castps512_ps256,
-    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_div_ps,
-    _mm512_extractf32x4_ps, _mm512_extractf32x8_ps, _mm512_fixupimm_ps, _mm512_fmadd_ps,
-    _mm512_fnmadd_ps, _mm512_getexp_ps, _mm512_getmant_ps, _mm512_insertf32x4, _mm512_loadu_ps,
-    _mm512_mask_blend_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps,
-    _mm512_or_si512, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4,
-    _mm512_shuffle_ps, _mm512_sll_epi32, _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps,
-    _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
+    _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_ZERO, _mm_cvtsi32_si128, _mm_loadu_ps, _mm_maskz_loadu_ps,
+    _mm_prefetch, _mm_setzero_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_max_ps, _mm512_add_epi32,
+    _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castps128_ps512,
+    _mm512_castps512_ps128, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtepi32_ps, _mm512_div_ps, _mm512_extractf32x4_ps, _mm512_extractf32x8_ps,
+    _mm512_fixupimm_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_getexp_ps, _mm512_getmant_ps,
+    _mm512_insertf32x4, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_loadu_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_or_si512, _mm512_scalef_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_sll_epi32,
+    _mm512_sqrt_ps, _mm512_sra_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
-use super::{Avx2Fma, BLOCK, Caches, Kernel, Pointer, Routine, Sealed, Simd};
+use super::{Avx2Fma, BLOCK, Caches, Kernel, Pointer, Routine, Sealed, Simd, holds_tile};
 
 /// Proof that AVX-512 F, VL, BW and DQ are there, and with them AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -506,6 +507,46 @@ impl Simd for Avx512 {
         });
         let [a, b] = halves;
         [proven!(_mm512_add_ps(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b)))]
+    }
+    #[inline(always)]
+    fn transpose(
+        self,
+        src: &[f32],
+        stride: usize,
+        (rows, cols): (usize, usize),
+        dst: &mut [[f32; BLOCK]; BLOCK],
+    ) {
+        if !holds_tile(src, stride, (rows, cols)) {
+            return;
+        }
+        // Four columns at a time, so that whole registers are stored: they are loaded again at once, and Intel's
+        // processors make those wait that were stored in halves.
+        for (quad, dst) in dst.chunks_exact_mut(4).enumerate().take(cols.div_ceil(4)) {
+            let col = 4 * quad;
+            let mut rows_of_quarters = [self.splat(0.0); 4];
+            for (i, v) in rows_of_quarters.iter_mut().enumerate() {
+                let mut quarters = [proven!(_mm_setzero_ps()); 4];
+                for (q, quarter) in quarters.iter_mut().enumerate() {
+                    let row = 4 * q + i;
+                    if row < rows {
+                        let width = first(cols - col) as u8;
+                        // SAFETY: AVX-512 by the token; what is read of row `row` is not past its end, which is in `src`,
+                        // as was asked above.
+                        *quarter = unsafe {
+                            _mm_maskz_loadu_ps(width, src.as_ptr().add(row * stride + col))
+                        };
+                    }
+                }
+                let [one, two, three, four] = quarters;
+                *v = proven!({
+                    let v = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(one), two);
+                    _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(v, three), four)
+                });
+            }
+            for (column, dst) in self.turn_quarters(rows_of_quarters).into_iter().zip(dst) {
+                self.store(column, dst);
+            }
+        }
     }
     #[inline(always)]
     fn max_block(self, v: [__m512; 1]) -> f32 {

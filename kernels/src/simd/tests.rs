@@ -77,6 +77,7 @@ stamp! {
     fn memory() = memory_in;
     fn pointers() = pointers_in;
     fn transposes() = transposes_in;
+    fn tiles() = tiles_in;
     fn loaded_columns() = loaded_columns_in;
     fn columns() = columns_in;
     fn blocks() = blocks_in;
@@ -98,6 +99,7 @@ fn one_number_a_register() {
     memory_in(Scalar);
     pointers_in(Scalar);
     transposes_in(Scalar);
+    tiles_in(Scalar);
     columns_in(Scalar);
     blocks_in(Scalar);
 }
@@ -370,6 +372,36 @@ fn transposes_in<S: Simd>(s: S) {
                     0.0
                 };
                 assert_eq!(found.to_bits(), expected.to_bits(), "{rows} x {cols}: ({j}, {i})");
+            }
+        }
+    }
+}
+
+#[test]
+fn small_matrices_are_transposed_or_left() {
+    at_every_level(tiles);
+}
+
+#[inline(always)]
+fn tiles_in<S: Simd>(s: S) {
+    for rows in 0..=BLOCK + 1 {
+        for cols in 0..=BLOCK + 1 {
+            for stride in [cols, cols + 1, BLOCK, BLOCK + 1] {
+                let span = rows.saturating_sub(1) * stride + cols;
+                let src: Vec<f32> = (0..span).map(|i| i as f32 + 0.5).collect();
+                for missing in 0..=span.min(1) {
+                    let mut dst = [[CANARY; BLOCK]; BLOCK];
+                    s.transpose(&src[missing..], stride, (rows, cols), &mut dst);
+                    if missing > 0 || rows.max(cols).max(stride) > BLOCK {
+                        assert_eq!(dst, [[CANARY; BLOCK]; BLOCK], "{rows} x {cols}, {stride}");
+                        continue;
+                    }
+                    for (j, column) in dst.iter().enumerate().take(cols) {
+                        for (i, found) in column.iter().enumerate().take(rows) {
+                            assert_eq!(*found, src[i * stride + j], "{rows} x {cols}: ({j}, {i})");
+                        }
+                    }
+                }
             }
         }
     }
