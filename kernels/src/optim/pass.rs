@@ -2,6 +2,10 @@
 //!
 //! Written out three times rather than over an array of slices: so each loop is over one zipped
 //! iterator, without a check in it.
+//!
+//! Slices that come from memory are asked for ahead: a processor follows a slice by itself no further than the
+//! page it is in, and four or seven such streams wait at the start of each page. On an Intel Xeon (Granite Rapids)
+//! Adam over ten million parameters took 1.15 to 1.3 times as long without; on Zen 4 as long.
 
 use super::penalty::Total;
 use crate::simd::Simd;
@@ -20,6 +24,18 @@ pub(super) trait Rule<const STATES: usize>: Copy {
     ) -> (S::F32, [S::F32; STATES]);
 }
 
+/// How far ahead, in f32: a kilobyte. Half of that gained less, four times as much no more.
+const AHEAD: usize = 256;
+
+/// Slices of fewer f32 are likely to be in a cache, where the requests cost SGD an eighth of its time.
+const FAR: usize = 1 << 16;
+
+/// Asks for what lies [`AHEAD`] of a chunk, which may be past the slice.
+#[inline(always)]
+fn fetch_ahead<S: Simd>(s: S, chunk: &S::Chunk) {
+    s.prefetch(chunk.as_ref().as_ptr().wrapping_add(AHEAD));
+}
+
 /// Runs a rule without state; both slices have one length.
 #[inline(always)]
 pub(super) fn no_state<S: Simd, R: Rule<0>>(
@@ -29,9 +45,14 @@ pub(super) fn no_state<S: Simd, R: Rule<0>>(
     grad: &[f32],
     params: &mut [f32],
 ) {
+    let far = grad.len() >= FAR;
     let (grads, grad) = s.chunks(grad);
     let (chunks, param) = s.chunks_mut(params);
     for (grad, param) in grads.iter().zip(chunks) {
+        if far {
+            fetch_ahead(s, grad);
+            fetch_ahead(s, param);
+        }
         let w = s.load(param);
         let (w, []) = rule.step(s, total.of(s, s.load(grad), w), w, []);
         s.store(w, param);
@@ -53,10 +74,16 @@ pub(super) fn one_state<S: Simd, R: Rule<1>>(
     params: &mut [f32],
     state: &mut [f32],
 ) {
+    let far = grad.len() >= FAR;
     let (grads, grad) = s.chunks(grad);
     let (chunks, param) = s.chunks_mut(params);
     let (states, state) = s.chunks_mut(state);
     for (grad, (param, state)) in grads.iter().zip(chunks.iter_mut().zip(states)) {
+        if far {
+            fetch_ahead(s, grad);
+            fetch_ahead(s, param);
+            fetch_ahead(s, state);
+        }
         let w = s.load(param);
         let grad = total.of(s, s.load(grad), w);
         let (w, [v]) = rule.step(s, grad, w, [s.load(state)]);
@@ -83,12 +110,19 @@ pub(super) fn two_states<S: Simd, R: Rule<2>>(
     first: &mut [f32],
     second: &mut [f32],
 ) {
+    let far = grad.len() >= FAR;
     let (grads, grad) = s.chunks(grad);
     let (chunks, param) = s.chunks_mut(params);
     let (firsts, first) = s.chunks_mut(first);
     let (seconds, second) = s.chunks_mut(second);
     let states = firsts.iter_mut().zip(seconds);
     for (grad, (param, (first, second))) in grads.iter().zip(chunks.iter_mut().zip(states)) {
+        if far {
+            fetch_ahead(s, grad);
+            fetch_ahead(s, param);
+            fetch_ahead(s, first);
+            fetch_ahead(s, second);
+        }
         let w = s.load(param);
         let grad = total.of(s, s.load(grad), w);
         let (w, [m, v]) = rule.step(s, grad, w, [s.load(first), s.load(second)]);

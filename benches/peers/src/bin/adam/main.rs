@@ -2,7 +2,8 @@
 //! for the machine and vectors of its full width, and PyTorch's fused Adam. Milliseconds an update.
 //!
 //! `cargo run --release --bin adam -- [--threads N] [--python PATH]`. Contestants take turns of some
-//! updates each, on buffers of their own with the same numbers; PyTorch is a process of its own. Before
+//! updates each. slimfit and the loop exchange their two buffers of the same numbers after each round: where in
+//! memory a buffer lies can be worth a quarter. PyTorch is a process of its own, with a third. Before
 //! each turn is a pause: OpenMP's threads spin for milliseconds after the last, and would take part of the
 //! next contestant's.
 
@@ -93,60 +94,87 @@ fn main() -> Outcome<()> {
     let library = compile()?;
     // SAFETY: the symbol is the function of `adam.c`, which has this signature.
     let plain: Loop = unsafe { *library.get(b"adam\0")? };
-    let (mut ours, mut theirs) = (Buffers::new(), Buffers::new());
+    let mut buffers = [Buffers::new(), Buffers::new()];
     // As `fit`, which enters its pool once; OpenMP's threads stay awake between the updates of a turn too.
-    let mut run_ours = || {
+    let run_ours = |buffers: &mut Buffers| {
         pool.install(|| {
             for _ in 0..UPDATES {
-                let step = ours.step();
-                let [grad, params, first, second] = ours.split();
+                let step = buffers.step();
+                let [grad, params, first, second] = buffers.split();
                 update(threads, &step, grad, params, first, second);
             }
         });
     };
-    let mut loop_once = || {
+    let run_loop = |buffers: &mut Buffers| {
         let count = std::ffi::c_int::try_from(threads).unwrap_or(1);
-        theirs.steps += 1;
-        let correction = |beta: f64| 1.0 - beta.powi(theirs.steps as i32);
-        let root = correction(0.999).sqrt();
-        let (rate, epsilon) = (1e-3 * root / correction(0.9), 1e-8 * root);
-        let [grad, params, first, second] = theirs.split().map(<[f32]>::as_mut_ptr);
-        let (rate, epsilon) = (rate as f32, epsilon as f32);
-        // SAFETY: four slices of LEN numbers that do not overlap.
-        unsafe { plain(LEN, grad, params, first, second, rate, epsilon, 0.9, 0.999, count) };
+        for _ in 0..UPDATES {
+            buffers.steps += 1;
+            let correction = |beta: f64| 1.0 - beta.powi(buffers.steps as i32);
+            let root = correction(0.999).sqrt();
+            let (rate, epsilon) = (1e-3 * root / correction(0.9), 1e-8 * root);
+            let [grad, params, first, second] = buffers.split().map(<[f32]>::as_mut_ptr);
+            let (rate, epsilon) = (rate as f32, epsilon as f32);
+            // SAFETY: four slices of LEN numbers that do not overlap.
+            unsafe { plain(LEN, grad, params, first, second, rate, epsilon, 0.9, 0.999, count) };
+        }
     };
     let mut torch = python.map(|python| Torch::start(&python, threads)).transpose()?;
-    let mut run_loop = || (0..UPDATES).for_each(|_| loop_once());
-    let time = |run: &mut dyn FnMut()| {
+    let time = |run: &dyn Fn(&mut Buffers), buffers: &mut Buffers| {
         std::thread::sleep(SETTLE);
         let start = Instant::now();
-        run();
+        run(buffers);
         start.elapsed().as_secs_f64() / f64::from(UPDATES)
     };
+    let [first, second] = &mut buffers;
+    time(&run_ours, first);
+    time(&run_loop, second);
+    // The errors of each by itself; from here on they work on both buffers.
+    let apart = compare(first, second, torch.as_mut())?;
     let mut times = [const { Vec::new() }; 3];
-    time(&mut run_ours);
-    time(&mut run_loop);
     for _ in 0..ROUNDS {
-        times[0].push(time(&mut run_ours));
-        times[1].push(time(&mut run_loop));
+        let [first, second] = &mut buffers;
+        times[0].push(time(&run_ours, first));
+        times[1].push(time(&run_loop, second));
         if let Some(torch) = &mut torch {
             times[2].push(torch.turn()?);
         }
+        buffers.reverse();
     }
-    let [ours, theirs] = [&mut ours, &mut theirs].map(Buffers::distance);
-    let mut rows = vec![("slimfit", ours), ("C loop", theirs)];
-    rows.extend(torch.as_mut().map(Torch::distance).transpose()?.map(|far| ("PyTorch fused", far)));
+    let [first, second] = &mut buffers;
+    compare(first, second, torch.as_mut())?;
     println!("Adam, {LEN} parameters, {threads} threads, {}:", Level::detect());
-    let first = median(&mut times[0]);
-    for ((name, far), times) in rows.into_iter().zip(&mut times) {
+    let ours = median(&mut times[0]);
+    let names = ["slimfit", "C loop", "PyTorch fused"];
+    for ((name, apart), times) in
+        names.into_iter().zip([0.0].into_iter().chain(apart)).zip(&mut times)
+    {
         let taken = median(times);
-        let apart = (far / ours - 1.0).abs();
-        println!("{name:14} {:6.2} ms  {:5.2}  differs by {apart:.0e}", taken * 1e3, taken / first);
-        if apart > 1e-4 {
-            return Err(format!("{name} did other work").into());
-        }
+        println!("{name:14} {:6.2} ms  {:5.2}  differs by {apart:.0e}", taken * 1e3, taken / ours);
     }
     Ok(())
+}
+
+/// How far the parameters of each but the first contestant differ from its own, and an error if any do by more
+/// than rounding.
+fn compare(
+    ours: &mut Buffers,
+    theirs: &mut Buffers,
+    torch: Option<&mut Torch>,
+) -> Outcome<Vec<f64>> {
+    let ours = ours.distance();
+    let mut rows = vec![("the C loop", theirs.distance())];
+    if let Some(torch) = torch {
+        rows.push(("PyTorch", torch.distance()?));
+    }
+    let mut differences = Vec::new();
+    for (name, far) in rows {
+        let apart = (far / ours - 1.0).abs();
+        if apart.is_nan() || apart > 1e-4 {
+            return Err(format!("{name} did other work").into());
+        }
+        differences.push(apart);
+    }
+    Ok(differences)
 }
 
 /// One update by slimfit's kernel, in as many parts as there are threads.
