@@ -11,6 +11,9 @@
 //!         for each tile of rows   mr rows: the microkernel
 //! ```
 //!
+//! Where a large second cache keeps the block of B, the last two loops change places for all blocks of rows that have
+//! nothing to pack ([`sweep`]).
+//!
 //! The first block of rows packs the panels as it comes to them, or the tiles of one pack the next; the other
 //! blocks read what it packed. If there is but one, each panel takes the place of the one before, or of the one before
 //! that: products of few rows ask for little scratch.
@@ -38,10 +41,10 @@ use super::staging::{self, Buffer};
 use super::strategy::{
     Deal, FAR, FAR_RHS, FETCH_C_K, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block,
     is_narrow, packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch,
-    rows_limit, rows_of_block,
+    rows_limit, rows_of_block, sweeps,
 };
 use super::table::PackingFn;
-use super::{row, table};
+use super::{row, sweep, table};
 use crate::simd::{Kernel, Simd};
 
 /// Computes the product.
@@ -170,6 +173,7 @@ unsafe fn direct_panel<S: Simd>(s: S, problem: &Problem, vectors: usize, cols: u
         lhs_col: lhs.col,
         lhs_tile: (tiles.small + 1).wrapping_mul(lhs.row),
         rhs_row: rhs.row,
+        rhs_panel: 0,
         out_row,
         last: cols - (vectors - 1) * S::LANES,
         finish,
@@ -233,16 +237,26 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
 
     let block_panels = cols_of_block::<S>(pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
     let ahead = pack_rhs && packs_ahead::<S>(problem);
-    // Columns from one packed panel to the next where there is one block of rows. None is wider than the first.
+    // None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
+    let block_cols = block_panels.saturating_mul(panels.vectors.part(0) * S::LANES).min(n);
+    let swept_len = if pack_rhs { block_cols * kc.min(k) } else { n.saturating_mul(k) };
+    let is_swept = panels.half == 0 && panels.vectors.small > 1 && sweeps::<S>(problem, swept_len);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
-    let mut first_panel = 0;
-    let mut first_column = 0;
+    let mut columns = PanelBlock {
+        panels,
+        first: 0,
+        end: 0,
+        start: 0,
+        end_column: 0,
+        packed: pack_rhs.then_some(scratch),
+        apart: (block_count == 1).then_some(apart),
+        ahead,
+    };
     for column_block in 0..column_block_count {
-        let end_panel = first_panel + column_blocks.part(column_block);
-        let mut end_column = first_column;
+        columns = columns.next(s, column_blocks.part(column_block), n);
         let mut p = 0;
         while p < k {
             let block_k = kc.min(k - p);
@@ -250,7 +264,6 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
             let mut row = 0;
             for block in 0..block_count {
                 let block_m = blocks.part(block);
-                let mut column = first_column;
                 let mut block_lhs = lhs.at(row, p);
                 if pack_lhs {
                     let stride = packed_lhs_row(block_k);
@@ -268,7 +281,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     ways,
                     lhs: block_lhs,
                     is_far_rhs,
-                    column: first_column,
+                    column: columns.start,
                     next_block: if block + 1 < block_count {
                         Some(0)
                     } else {
@@ -277,78 +290,139 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     finish: problem.block_finish(p, last_k),
                     after: if last_k { problem.after } else { After::NONE },
                 };
-                // Whether the tiles of the panel before have packed this one.
-                let mut is_ready = false;
-                for panel in first_panel..end_panel {
-                    // Packed B has room for the panels of a block of columns, or for one or two if there is one block
-                    // of rows.
-                    let place = |panel: usize, column: usize| {
-                        let columns = if block_count > 1 {
-                            column - first_column
-                        } else {
-                            (panel - first_panel) % 2 * apart
-                        };
-                        scratch.wrapping_add(columns * block_k)
-                    };
-                    let is_half = panel == panels.full;
-                    let (vectors, lanes) = if is_half {
-                        (1, S::Half::LANES)
+                // SAFETY: the part and the columns lie in the matrices. For packed B there is room in the scratch, as
+                // block_k is at most KC and k; the first block of rows packs it.
+                unsafe {
+                    if is_swept && (!pack_rhs || block > 0) {
+                        sweep::run(s, problem, &part, &columns);
                     } else {
-                        (panels.vectors.part(panel), S::LANES)
-                    };
-                    let count = (vectors * lanes).min(n - column);
-                    let is_last = panel + 1 == end_panel;
-                    let packed =
-                        pack_rhs.then(|| {
-                            let (next, column) = (panel + 1, column + count);
-                            let vectors = panels.vectors.part(next);
-                            let is_whole = next < panels.full && column + vectors * S::LANES <= n;
-                            let next = (ahead && block == 0 && !is_last && is_whole).then(|| {
-                                Next { rhs: rhs.at(p, column), vectors, place: place(next, column) }
-                            });
-                            Packed { place: place(panel, column - count), is_ready, next }
-                        });
-                    let cols = Columns { start: column, count, vectors, is_last };
-                    // SAFETY: the part lies in the matrices, and so do the columns of the panel and of the next. For
-                    // B there is room in the scratch: see above; block_k is at most KC and k.
-                    is_ready = unsafe {
-                        if const { S::Half::LANES < S::LANES } && is_half {
-                            run_panel(s.half(), problem, &part, cols, packed, &mut buffer)
-                        } else {
-                            run_panel(s, problem, &part, cols, packed, &mut buffer)
-                        }
-                    };
-                    column += count;
+                        run_panels(s, problem, &part, &columns, &mut buffer);
+                    }
                 }
-                end_column = column;
                 row += block_m;
             }
             p += block_k;
         }
-        first_panel = end_panel;
-        first_column = end_column;
+    }
+}
+
+/// The panels of a block of columns.
+#[derive(Clone, Copy)]
+pub(super) struct PanelBlock {
+    panels: Panels,
+    /// The first of them, and the first one behind.
+    first: usize,
+    end: usize,
+    /// The same of columns.
+    pub(super) start: usize,
+    pub(super) end_column: usize,
+    /// Where B is packed, if it is to be.
+    packed: Option<*mut f32>,
+    /// Columns from one packed panel to the next, where there is one block of rows and every second panel may take the
+    /// place of another; else there is room for all.
+    apart: Option<usize>,
+    /// Whether tiles of a panel may pack the next.
+    ahead: bool,
+}
+
+impl PanelBlock {
+    /// The block behind this one, of so many panels, in C of `n` columns.
+    #[inline(always)]
+    fn next<S: Simd>(self, _: S, panels: usize, n: usize) -> Self {
+        let (first, start, end) = (self.end, self.end_column, self.end + panels);
+        let next = Self { first, end, start, ..self };
+        let vectors: usize = next.whole_panels().map(|(_, vectors)| vectors).sum();
+        let whole = start + vectors * S::LANES;
+        Self { end_column: if end == self.panels.count() { n } else { whole }, ..next }
+    }
+
+    /// The panels of whole registers, and how many of these each has.
+    #[inline(always)]
+    pub(super) fn whole_panels(&self) -> impl Iterator<Item = (usize, usize)> {
+        let panels = self.first..self.end.min(self.panels.full);
+        panels.map(|panel| (panel, self.panels.vectors.part(panel)))
+    }
+
+    /// Where this panel, which begins at `column`, is packed, if it is to be, for a block of so many steps of k.
+    #[inline(always)]
+    pub(super) fn place(&self, panel: usize, column: usize, k: usize) -> Option<*mut f32> {
+        let packed = self.packed?;
+        let columns = match self.apart {
+            Some(apart) => (panel - self.first) % 2 * apart,
+            None => column - self.start,
+        };
+        Some(packed.wrapping_add(columns * k))
+    }
+}
+
+/// Computes a part in a block of columns, panel by panel.
+///
+/// # Safety
+/// As for [`run`], for the part and the columns; for B, if it is to be packed, there is room, and unless it is the first
+/// block of rows, it was packed there before.
+#[inline(always)]
+unsafe fn run_panels<S: Simd>(
+    s: S,
+    problem: &Problem,
+    part: &Part,
+    block: &PanelBlock,
+    buffer: &mut Option<Buffer>,
+) {
+    let Problem { n, rhs, .. } = *problem;
+    let PanelBlock { panels, first, end, start, ahead, .. } = *block;
+    let mut column = start;
+    // Whether the tiles of the panel before have packed this one.
+    let mut is_ready = false;
+    for panel in first..end {
+        let is_half = panel == panels.full;
+        let (vectors, lanes) =
+            if is_half { (1, S::Half::LANES) } else { (panels.vectors.part(panel), S::LANES) };
+        let count = (vectors * lanes).min(n - column);
+        let is_last = panel + 1 == end;
+        let packed = block.place(panel, column, part.k).map(|place| {
+            let (next, column) = (panel + 1, column + count);
+            let vectors = panels.vectors.part(next);
+            let is_whole = next < panels.full && column + vectors * S::LANES <= n;
+            let next = if ahead && part.is_first && !is_last && is_whole {
+                let rhs = rhs.at(part.p, column);
+                block.place(next, column, part.k).map(|place| Next { rhs, vectors, place })
+            } else {
+                None
+            };
+            Packed { place, is_ready, next }
+        });
+        let columns = Columns { start: column, count, vectors, is_last };
+        // SAFETY: by the caller's word, for the columns of the panel and of the next.
+        is_ready = unsafe {
+            if const { S::Half::LANES < S::LANES } && is_half {
+                run_panel(s.half(), problem, part, columns, packed, buffer)
+            } else {
+                run_panel(s, problem, part, columns, packed, buffer)
+            }
+        };
+        column += count;
     }
 }
 
 /// A block of rows and of k.
-struct Part {
-    row: usize,
-    rows: usize,
-    p: usize,
-    k: usize,
+pub(super) struct Part {
+    pub(super) row: usize,
+    pub(super) rows: usize,
+    pub(super) p: usize,
+    pub(super) k: usize,
     /// Whether it is the first block of rows.
-    is_first: bool,
+    pub(super) is_first: bool,
     /// Rows that a tile must not exceed, whatever the registers hold.
-    ways: usize,
-    lhs: Source,
+    pub(super) ways: usize,
+    pub(super) lhs: Source,
     /// Whether B, which is not packed, is too far away to wait for.
-    is_far_rhs: bool,
+    pub(super) is_far_rhs: bool,
     /// First column of the block of columns.
     column: usize,
     /// So many elements after this block's B lies that of the next in this block of columns, if there is one.
     next_block: Option<usize>,
-    finish: Finish,
-    after: After,
+    pub(super) finish: Finish,
+    pub(super) after: After,
 }
 
 /// The columns of a panel.
@@ -534,6 +608,7 @@ unsafe fn run_panel<S: Simd>(
             lhs_col: lhs.col,
             lhs_tile,
             rhs_row,
+            rhs_panel: 0,
             out_row,
             last: cols - (vectors - 1) * S::LANES,
             finish: part.finish,

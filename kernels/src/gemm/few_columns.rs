@@ -116,6 +116,7 @@ pub(super) fn strip<S: Simd>(s: S, problem: &Problem, rows: usize) -> Option<(St
         lhs_col: lhs.col,
         lhs_tile: height.wrapping_mul(lhs.row),
         rhs_row: rhs.row,
+        rhs_panel: 0,
         out_row,
         last: 0,
         finish,

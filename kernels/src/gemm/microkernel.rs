@@ -71,6 +71,8 @@ pub(super) struct Strip {
     pub(super) lhs_tile: usize,
     /// Row p of B is at `p * rhs_row`, contiguous.
     pub(super) rhs_row: usize,
+    /// From the B of one panel to that of the next, if there are more than one.
+    pub(super) rhs_panel: usize,
     /// Row i of C is at `i * out_row`, contiguous.
     pub(super) out_row: usize,
     /// Columns of the last vector that exist; nothing to tiles whose registers hold columns of A
@@ -163,7 +165,7 @@ impl<
             if TAIL || NV == 1 && max_vectors(S::REGISTERS) > 1 || panels == 0 {
                 break;
             }
-            rhs = rhs.wrapping_add(NV * S::LANES);
+            rhs = rhs.wrapping_add(strip.rhs_panel);
             out = out.wrapping_add(NV * S::LANES);
             bias = bias.wrapping_add(NV * S::LANES);
         }

@@ -89,6 +89,10 @@ const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
 /// And of rows that do not, where a second cache of [`LARGE_SECOND`] holds all of a smaller one. (On Granite Rapids
 /// 128 512 784 takes 3 % less, 32 512 784 6 %.)
 const LARGE_PACK_MIN_RHS: usize = LARGE_SECOND;
+/// f32 of a B across which tiles sweep, at most: half of [`LARGE_SECOND`]. (On Granite Rapids 1024 and 2048 cubed take 1 to
+/// 6 % less by it, 1024 2048 48 with B transposed 11 %, 1024 700 16 6 %; 128 512 784, whose B is larger, 2 to 3 % more.)
+/// Panels are wider then where rows of B lie half a page apart: 512 cubed takes 2 % less, 1024 512 512 2 to 4 %.
+const SWEEP_MAX_RHS: usize = LARGE_SECOND / 2;
 /// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many
 /// elements, of which the second cache keeps little: of a smaller one, which is near, the first tile of a panel does
 /// not wait long for its rows.
@@ -260,22 +264,32 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
     if fits && is_worth && !split && !S::outruns_caches() { left } else { 0 }
 }
 
-/// Vectors in the widest panel.
-///
-/// Three where multiply-adds outrun the caches and a panel of four leaves no room in the first: the second would
-/// have to hand on more with each step of k than it can. The tiles are higher then, for which there must be rows; and
-/// of an A whose rows alias, or are no runs, the first cache does not keep so many unless they are packed.
+/// Whether panels are no wider than [`HIGH_VECTORS`], where multiply-adds outrun the caches and a panel of four leaves
+/// no room in the first: the second would have to hand on more with each step of k than it can. The tiles are higher
+/// then, for which there must be rows; and of an A whose rows alias, or are no runs, the first cache does not keep so
+/// many unless they are packed.
 #[inline(always)]
-pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
+fn takes_high_tiles<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, split, lhs, .. } = *problem;
     let is_large = m >= HIGH_MIN_ROWS && n >= MAX_COLS && k.saturating_mul(MAX_COLS) >= CACHE_LEN;
-    let is_wide = S::REGISTERS >= 32 && !split;
-    if is_wide && is_large && S::outruns_caches() {
-        let keeps_rows =
-            lhs.col == 1 && (!aliases(lhs.row) || S::caches().first_ways >= LARGE_WAYS);
-        if keeps_rows || packs_lhs::<S>(problem) {
-            return HIGH_VECTORS;
-        }
+    if S::REGISTERS < 32 || split || !is_large || !S::outruns_caches() {
+        return false;
+    }
+    let keeps_rows = lhs.col == 1 && (!aliases(lhs.row) || S::caches().first_ways >= LARGE_WAYS);
+    keeps_rows || packs_lhs::<S>(problem)
+}
+
+/// Vectors in the widest panel.
+#[inline(always)]
+pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
+    let Problem { n, k, split, rhs, .. } = *problem;
+    if takes_high_tiles::<S>(problem) {
+        let is_wide = n.saturating_mul(k) >= FAR_RHS
+            && rhs.col == 1
+            && rhs.row.is_multiple_of(LINE_ALIAS)
+            && !packs_rows::<S>(problem)
+            && sweeps::<S>(problem, n.saturating_mul(k));
+        return if is_wide { max_vectors(S::REGISTERS) } else { HIGH_VECTORS };
     }
     match (split, S::REGISTERS) {
         (false, registers) => max_vectors(registers),
@@ -316,7 +330,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
         return false;
     }
     let len = n.saturating_mul(k);
-    if S::outruns_caches() && panel_limit::<S>(problem) == HIGH_VECTORS {
+    if takes_high_tiles::<S>(problem) {
         let is_torn = !stride.is_multiple_of(LINE);
         let min_len = if is_torn {
             TILES_TORN_PACK_MIN_RHS
@@ -356,6 +370,20 @@ pub(super) fn cols_of_block<S: Simd>(pack_lhs: bool) -> usize {
     if !pack_lhs && S::caches().second_len >= LARGE_SECOND { LARGE_NC } else { NC }
 }
 
+/// Whether tiles sweep across the panels of a block of B of so many elements, packed or not, and return to it: a large
+/// second cache keeps it.
+#[inline(always)]
+pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
+    let Problem { n, split, out_col, in_place, .. } = *problem;
+    S::outruns_caches()
+        && S::caches().second_len >= LARGE_SECOND
+        && rhs_len <= SWEEP_MAX_RHS
+        && n > S::LANES
+        && !split
+        && out_col == 1
+        && !in_place
+}
+
 /// Whether the tiles of a panel of B, which is to be packed, pack the next one. Not if its rows tear lines, as a vector
 /// is two reads then. (On Granite Rapids 700 cubed takes 2 % more so, 1500 cubed 7 %.)
 #[inline(always)]
@@ -366,8 +394,7 @@ pub(super) fn packs_ahead<S: Simd>(problem: &Problem) -> bool {
     can_pack
         && rhs.row.is_multiple_of(LINE)
         && repays_packing_ahead(m, n, k)
-        && S::outruns_caches()
-        && panel_limit::<S>(problem) == HIGH_VECTORS
+        && takes_high_tiles::<S>(problem)
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.

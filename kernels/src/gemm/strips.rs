@@ -192,6 +192,7 @@ fn strips_of_tiles<S: Simd>(s: S, problem: &Problem) -> Option<Strips> {
             lhs_col: lhs.col,
             lhs_tile: rows.wrapping_mul(lhs.row),
             rhs_row: rhs.row,
+            rhs_panel: vectors * lanes,
             out_row,
             last: if last == 0 { lanes } else { last },
             finish,

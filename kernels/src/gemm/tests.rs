@@ -4,7 +4,7 @@
 use std::vec;
 use std::vec::Vec;
 
-use super::{Epilogue, EpilogueKind, Prepared, gemm, scratch_len};
+use super::{Activation, Epilogue, EpilogueKind, Prepared, gemm, scratch_len};
 use crate::dispatch::with_intel_caches;
 use crate::{Layout, Level, MatMut, MatRef};
 
@@ -51,6 +51,17 @@ fn caches_do_not_show_in_the_bits() {
         (300, 140, 512, across(300), along(140)),
         (260, 130, 256, across(1024), along(144)),
         (128, 200, 256, along(256), across(256)),
+        // Tiles that sweep across all panels: of a B half a page apart, of one that is not full, in blocks of columns,
+        // of an A that aliases or is packed; of packed panels, and of a short k.
+        (130, 512, 300, along(300), along(512)),
+        (75, 500, 300, along(300), along(512)),
+        (60, 1100, 128, along(128), along(1104)),
+        (60, 450, 520, along(1024), along(512)),
+        (140, 300, 500, across(140), along(304)),
+        (300, 200, 512, along(512), along(1024)),
+        (300, 250, 512, along(512), across(512)),
+        (140, 250, 10, along(10), across(10)),
+        (140, 1030, 48, along(48), across(48)),
         // Small ones, of equal tiles and of two heights, and with columns left over.
         (64, 64, 64, along(64), along(64)),
         (32, 64, 64, along(64), along(64)),
@@ -69,24 +80,35 @@ fn caches_do_not_show_in_the_bits() {
             MatRef::with_strides(data, of.rows(), of.cols(), of.row_stride(), of.col_stride())
         };
         let (a, b) = (view(&a, lhs).unwrap(), view(&b, rhs).unwrap());
-        let product = |level| {
-            let (mut c, mut scratch) =
-                (vec![f32::NAN; m * n], vec![f32::NAN; scratch_len(m, n, k)]);
+        let (bias, saved) = (numbers(n), numbers(m * n));
+        let saved = MatRef::new(&saved, m, n).unwrap();
+        let product = |level, epilogue| {
+            let (mut c, mut scratch) = (numbers(m * n), vec![f32::NAN; scratch_len(m, n, k)]);
             let out = MatMut::new(&mut c, m, n).unwrap();
-            gemm(level, 1.0, a, b, 0.0, out, Epilogue::None, &mut scratch).unwrap();
+            let (alpha, beta) =
+                if matches!(epilogue, Epilogue::None) { (1.0, 0.0) } else { (0.5, -0.5) };
+            gemm(level, alpha, a, b, beta, out, epilogue, &mut scratch).unwrap();
             c
         };
-        let expected = product(other);
+        let epilogues = [
+            Epilogue::None,
+            Epilogue::BiasActivation(&bias, Activation::Elu(0.75)),
+            Epilogue::Derivative(Activation::Silu, saved),
+        ];
+        let expected = epilogues.map(|epilogue| product(other, epilogue));
         for caches in [None, Some((8, 1024)), Some((12, 1280)), Some((12, 2048))] {
             with_intel_caches(caches, || {
-                assert!(expected == product(level), "{m} {n} {k} {caches:?}");
+                for (expected, epilogue) in expected.iter().zip(epilogues) {
+                    let found = product(level, epilogue);
+                    assert!(*expected == found, "{m} {n} {k} {caches:?} {:?}", epilogue.kind());
+                }
                 let c = Layout::row_major(m, n);
                 let kind = EpilogueKind::None;
                 let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, kind).unwrap();
                 let mut c = vec![f32::NAN; m * n];
                 let mut scratch = vec![f32::NAN; prepared.scratch_len()];
                 prepared.run(a.data(), b.data(), &mut c, &[], &mut scratch).unwrap();
-                assert!(expected == c, "{m} {n} {k} {caches:?}, prepared");
+                assert!(expected[0] == c, "{m} {n} {k} {caches:?}, prepared");
             });
         }
     }

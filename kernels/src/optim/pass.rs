@@ -4,8 +4,8 @@
 //! iterator, without a check in it.
 //!
 //! Slices that come from memory are asked for ahead: a processor follows a slice by itself no further than the
-//! page it is in, and four or seven such streams wait at the start of each page. On an Intel Xeon (Granite Rapids)
-//! Adam over ten million parameters took 1.15 to 1.3 times as long without; on Zen 4 as long.
+//! page it is in, and the four of Adam wait at the start of each page. On an Intel Xeon (Granite Rapids)
+//! Adam over ten million parameters took 1.1 to 1.3 times as long without; on Zen 4 as long.
 
 use super::penalty::Total;
 use crate::simd::Simd;
