@@ -9,13 +9,13 @@
 //!
 //! | | state | update |
 //! |---|---|---|
-//! | [`sgd`] | none | w ← w - lr·g |
-//! | [`momentum`] | v | v ← μ·v + g; w ← w - lr·v, or with Nesterov w - lr·(g + μ·v) |
-//! | [`adagrad`] | s | s ← s + g²; w ← w - lr·g / (√s + ε) |
-//! | [`adam`] | m, v | see [`Adam`] |
+//! | [`sgd()`] | none | w ← w - lr·g |
+//! | [`momentum()`] | v | v ← μ·v + g; w ← w - lr·v, or with Nesterov w - lr·(g + μ·v) |
+//! | [`adagrad()`] | s | s ← s + g²; w ← w - lr·g / (√s + ε) |
+//! | [`adam()`] | m, v | see [`Adam`] |
 //!
 //! State starts as zeros. The forms are those of PyTorch, the penalty is that of Keras: with it,
-//! the loss grows by l1·Σ|w| + l2·Σw² ([`penalty`]).
+//! the loss grows by l1·Σ|w| + l2·Σw² ([`penalty()`]).
 //!
 //! Each element is read once and written once, by itself: there is no order to keep, and a slice
 //! may be cut anywhere without changing a bit. From a few thousand elements on, the time is that
@@ -23,9 +23,9 @@
 //!
 //! # Special values
 //! A NaN in the gradient, the scale, the parameter or the state makes that parameter a NaN. A
-//! square beyond f32 (gradients above 1.8e19) makes the state of [`adam`] and [`adagrad`] infinite
+//! square beyond f32 (gradients above 1.8e19) makes the state of [`adam()`] and [`adagrad()`] infinite
 //! and their step zero; an infinite gradient makes the parameter a NaN, as ∞/∞ is, and so does the
-//! step of [`adam`] after the infinite state if `beta2` is zero. A penalty or a decay of zero adds
+//! step of [`adam()`] after the infinite state if `beta2` is zero. A penalty or a decay of zero adds
 //! nothing, not even to an infinite parameter.
 
 mod adagrad;

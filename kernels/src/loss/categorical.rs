@@ -271,7 +271,7 @@ struct Groups<'a, S: Simd> {
     s: S,
     /// The inverse of the number of rows.
     scale: S::F32,
-    /// See [`unit`].
+    /// See [`unit()`].
     unit: S::F32,
     sample: &'a [f32],
     class: Option<&'a [f32]>,
