@@ -35,11 +35,11 @@
 //! `microkernel` keeps a tile of C in registers, up to 12 x 32 or 8 x 48 for AVX-512; `table` holds the shapes of
 //! tiles there are. A and B are read where they lie; `packing` copies them if a transpose, the stride or much use
 //! asks for it, which `strategy` decides; B is copied by tiles on their way where there are `packing_tiles`.
-//! `blocking` cuts the product such that A stays in the second-level cache, or B where `sweep` goes along it; of a small one `strips` chooses the very
-//! code. `column` is for a single column, `few_columns` for those that would leave lanes empty, `row` for a single
-//! row, `scale` for k = 0, `staging` for a C whose rows are not contiguous, `epilogue` for what follows, `scalar` for
-//! levels without vectors. What is checked and chosen before the operands are known is an `outline`, with them a
-//! `problem`; who multiplies the same shape again and again keeps it: see [`Prepared`].
+//! `blocking` cuts the product such that A stays in the second-level cache, or B where `sweep` goes along it; of a
+//! small one `strips` chooses the very code. `column` is for a single column, `few_columns` for those that would leave
+//! lanes empty, `row` for a single row, `scale` for k = 0, `staging` for a C whose rows are not contiguous, `epilogue`
+//! for what follows, `scalar` for levels without vectors. What is checked and chosen before the operands are known is
+//! an `outline`, with them a `problem`; who multiplies the same shape again and again keeps it: see [`Prepared`].
 
 mod blocking;
 mod chains;

@@ -380,7 +380,7 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
 
     /// Writes the transpose of the `rows` x `cols` matrix that `src` begins with, one row every `stride`
     /// elements, to the rows of `dst`; what is past the matrix there becomes anything. Does nothing
-    /// unless `rows` and `cols` are at most [`BLOCK`] and `src` holds the matrix.
+    /// unless `rows`, `cols` and `stride` are at most [`BLOCK`] and `src` holds the matrix.
     #[inline(always)]
     fn transpose(
         self,
@@ -473,7 +473,8 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     }
 }
 
-/// Whether `src` begins with a matrix of at most [`BLOCK`] rows and columns, one row every `stride` elements.
+/// Whether `src` begins with a matrix of at most [`BLOCK`] rows and columns, one row every `stride` elements, which are
+/// no more either.
 #[inline(always)]
 fn holds_tile(src: &[f32], stride: usize, (rows, cols): (usize, usize)) -> bool {
     let small = rows <= BLOCK && cols <= BLOCK && stride <= BLOCK;

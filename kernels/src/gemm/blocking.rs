@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Where a large second cache keeps the block of B, the last two loops change places for all blocks of rows that have
-//! nothing to pack ([`sweep`]).
+//! nothing of B to pack ([`sweep`]).
 //!
 //! The first block of rows packs the panels as it comes to them, or the tiles of one pack the next; the other
 //! blocks read what it packed. If there is but one, each panel takes the place of the one before, or of the one before
@@ -237,15 +237,16 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
 
     let block_panels = cols_of_block::<S>(pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
     let ahead = pack_rhs && packs_ahead::<S>(problem);
-    // None is wider than the first.
+    // From one of two packed panels to the other. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
-    let block_cols = block_panels.saturating_mul(panels.vectors.part(0) * S::LANES).min(n);
+    let block_cols = (block_panels * panels.vectors.part(0) * S::LANES).min(n);
     let swept_len = if pack_rhs { block_cols * kc.min(k) } else { n.saturating_mul(k) };
+    // A strip of several panels has more than one vector in each, and no half.
     let is_swept = panels.half == 0 && panels.vectors.small > 1 && sweeps::<S>(problem, swept_len);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
-    let mut columns = PanelBlock {
+    let mut panel_block = PanelBlock {
         panels,
         first: 0,
         end: 0,
@@ -256,7 +257,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
         ahead,
     };
     for column_block in 0..column_block_count {
-        columns = columns.next(s, column_blocks.part(column_block), n);
+        panel_block = panel_block.next(s, column_blocks.part(column_block), n);
         let mut p = 0;
         while p < k {
             let block_k = kc.min(k - p);
@@ -281,7 +282,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     ways,
                     lhs: block_lhs,
                     is_far_rhs,
-                    column: columns.start,
+                    column: panel_block.start,
                     next_block: if block + 1 < block_count {
                         Some(0)
                     } else {
@@ -291,12 +292,13 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                     after: if last_k { problem.after } else { After::NONE },
                 };
                 // SAFETY: the part and the columns lie in the matrices. For packed B there is room in the scratch, as
-                // block_k is at most KC and k; the first block of rows packs it.
+                // block_k is at most KC and k; the first block of rows packs it, and keeps all panels if there is a
+                // second. What else a sweep asks for is in `is_swept`.
                 unsafe {
                     if is_swept && (!pack_rhs || block > 0) {
-                        sweep::run(s, problem, &part, &columns);
+                        sweep::run(s, problem, &part, &panel_block);
                     } else {
-                        run_panels(s, problem, &part, &columns, &mut buffer);
+                        run_panels(s, problem, &part, &panel_block, &mut buffer);
                     }
                 }
                 row += block_m;
@@ -318,8 +320,8 @@ pub(super) struct PanelBlock {
     pub(super) end_column: usize,
     /// Where B is packed, if it is to be.
     packed: Option<*mut f32>,
-    /// Columns from one packed panel to the next, where there is one block of rows and every second panel may take the
-    /// place of another; else there is room for all.
+    /// Columns from one of two places to the other, which packed panels take in turns where there is one block of rows (0:
+    /// there is but one place); else there is room for all.
     apart: Option<usize>,
     /// Whether tiles of a panel may pack the next.
     ahead: bool,
@@ -334,6 +336,12 @@ impl PanelBlock {
         let vectors: usize = next.whole_panels().map(|(_, vectors)| vectors).sum();
         let whole = start + vectors * S::LANES;
         Self { end_column: if end == self.panels.count() { n } else { whole }, ..next }
+    }
+
+    /// Number of its panels.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.end - self.first
     }
 
     /// The panels of whole registers, and how many of these each has.
@@ -365,11 +373,11 @@ unsafe fn run_panels<S: Simd>(
     s: S,
     problem: &Problem,
     part: &Part,
-    block: &PanelBlock,
+    panel_block: &PanelBlock,
     buffer: &mut Option<Buffer>,
 ) {
     let Problem { n, rhs, .. } = *problem;
-    let PanelBlock { panels, first, end, start, ahead, .. } = *block;
+    let PanelBlock { panels, first, end, start, ahead, .. } = *panel_block;
     let mut column = start;
     // Whether the tiles of the panel before have packed this one.
     let mut is_ready = false;
@@ -379,13 +387,13 @@ unsafe fn run_panels<S: Simd>(
             if is_half { (1, S::Half::LANES) } else { (panels.vectors.part(panel), S::LANES) };
         let count = (vectors * lanes).min(n - column);
         let is_last = panel + 1 == end;
-        let packed = block.place(panel, column, part.k).map(|place| {
+        let packed = panel_block.place(panel, column, part.k).map(|place| {
             let (next, column) = (panel + 1, column + count);
             let vectors = panels.vectors.part(next);
             let is_whole = next < panels.full && column + vectors * S::LANES <= n;
             let next = if ahead && part.is_first && !is_last && is_whole {
                 let rhs = rhs.at(part.p, column);
-                block.place(next, column, part.k).map(|place| Next { rhs, vectors, place })
+                panel_block.place(next, column, part.k).map(|place| Next { rhs, vectors, place })
             } else {
                 None
             };
@@ -411,12 +419,12 @@ pub(super) struct Part {
     pub(super) p: usize,
     pub(super) k: usize,
     /// Whether it is the first block of rows.
-    pub(super) is_first: bool,
+    is_first: bool,
     /// Rows that a tile must not exceed, whatever the registers hold.
     pub(super) ways: usize,
     pub(super) lhs: Source,
     /// Whether B, which is not packed, is too far away to wait for.
-    pub(super) is_far_rhs: bool,
+    is_far_rhs: bool,
     /// First column of the block of columns.
     column: usize,
     /// So many elements after this block's B lies that of the next in this block of columns, if there is one.

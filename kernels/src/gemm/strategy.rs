@@ -93,6 +93,8 @@ const LARGE_PACK_MIN_RHS: usize = LARGE_SECOND;
 /// 6 % less by it, 1024 2048 48 with B transposed 11 %, 1024 700 16 6 %; 128 512 784, whose B is larger, 2 to 3 % more.)
 /// Panels are wider then where rows of B lie half a page apart: 512 cubed takes 2 % less, 1024 512 512 2 to 4 %.
 const SWEEP_MAX_RHS: usize = LARGE_SECOND / 2;
+// Wide panels are of a B that is not packed.
+const _: () = assert!(SWEEP_MAX_RHS < LARGE_PACK_MIN_RHS);
 /// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many
 /// elements, of which the second cache keeps little: of a smaller one, which is near, the first tile of a panel does
 /// not wait long for its rows.
@@ -103,7 +105,7 @@ const AHEAD_MIN_RHS: usize = 1 << 18;
 const AHEAD_MAX_ROWS: usize = 640;
 // Scratch must not fall where m grows: so many rows are more than one block.
 const _: () = assert!(AHEAD_MAX_ROWS >= MC);
-/// Columns of two panels, then.
+/// Columns of two panels, then. (Wider ones are of a B that is not packed: see [`panel_limit`].)
 const AHEAD_COLS: usize = 2 * HIGH_VECTORS * LINE;
 /// From these on a transposed A is packed whatever its stride: a tile would touch as many pages as
 /// k has steps, and that for many panels.
@@ -264,12 +266,11 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
     if fits && is_worth && !split && !S::outruns_caches() { left } else { 0 }
 }
 
-/// Whether panels are no wider than [`HIGH_VECTORS`], where multiply-adds outrun the caches and a panel of four leaves
-/// no room in the first: the second would have to hand on more with each step of k than it can. The tiles are higher
-/// then, for which there must be rows; and of an A whose rows alias, or are no runs, the first cache does not keep so
-/// many unless they are packed.
+/// Whether multiply-adds outrun the caches, and a panel of four vectors leaves no room in the first: the second would
+/// have to hand on more with each step of k than it can. There must be rows for higher tiles; and of an A whose rows
+/// alias, or are no runs, the first cache does not keep so many unless they are packed.
 #[inline(always)]
-fn takes_high_tiles<S: Simd>(problem: &Problem) -> bool {
+fn outruns_panels<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, split, lhs, .. } = *problem;
     let is_large = m >= HIGH_MIN_ROWS && n >= MAX_COLS && k.saturating_mul(MAX_COLS) >= CACHE_LEN;
     if S::REGISTERS < 32 || split || !is_large || !S::outruns_caches() {
@@ -279,16 +280,15 @@ fn takes_high_tiles<S: Simd>(problem: &Problem) -> bool {
     keeps_rows || packs_lhs::<S>(problem)
 }
 
-/// Vectors in the widest panel.
+/// Vectors in the widest panel: of one that leaves no room in the first cache fewer than there could be, with higher
+/// tiles, unless tiles sweep along a B, not packed, whose rows lie half a page apart.
 #[inline(always)]
 pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     let Problem { n, k, split, rhs, .. } = *problem;
-    if takes_high_tiles::<S>(problem) {
-        let is_wide = n.saturating_mul(k) >= FAR_RHS
-            && rhs.col == 1
-            && rhs.row.is_multiple_of(LINE_ALIAS)
-            && !packs_rows::<S>(problem)
-            && sweeps::<S>(problem, n.saturating_mul(k));
+    if outruns_panels::<S>(problem) {
+        let len = n.saturating_mul(k);
+        let is_half_page = rhs.col == 1 && rhs.row % ALIAS == LINE_ALIAS;
+        let is_wide = is_half_page && len >= FAR_RHS && sweeps::<S>(problem, len);
         return if is_wide { max_vectors(S::REGISTERS) } else { HIGH_VECTORS };
     }
     match (split, S::REGISTERS) {
@@ -330,7 +330,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
         return false;
     }
     let len = n.saturating_mul(k);
-    if takes_high_tiles::<S>(problem) {
+    if outruns_panels::<S>(problem) {
         let is_torn = !stride.is_multiple_of(LINE);
         let min_len = if is_torn {
             TILES_TORN_PACK_MIN_RHS
@@ -370,15 +370,14 @@ pub(super) fn cols_of_block<S: Simd>(pack_lhs: bool) -> usize {
     if !pack_lhs && S::caches().second_len >= LARGE_SECOND { LARGE_NC } else { NC }
 }
 
-/// Whether tiles sweep across the panels of a block of B of so many elements, packed or not, and return to it: a large
-/// second cache keeps it.
+/// Whether tiles may sweep across panels and return to what they read of B, `rhs_len` elements: a packed block, or all of
+/// a B that is not packed, if a large second cache keeps it.
 #[inline(always)]
 pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
-    let Problem { n, split, out_col, in_place, .. } = *problem;
+    let Problem { split, out_col, in_place, .. } = *problem;
     S::outruns_caches()
         && S::caches().second_len >= LARGE_SECOND
         && rhs_len <= SWEEP_MAX_RHS
-        && n > S::LANES
         && !split
         && out_col == 1
         && !in_place
@@ -394,7 +393,7 @@ pub(super) fn packs_ahead<S: Simd>(problem: &Problem) -> bool {
     can_pack
         && rhs.row.is_multiple_of(LINE)
         && repays_packing_ahead(m, n, k)
-        && takes_high_tiles::<S>(problem)
+        && outruns_panels::<S>(problem)
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.

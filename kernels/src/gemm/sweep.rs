@@ -34,12 +34,12 @@ struct Groups {
 
 impl Groups {
     #[inline(always)]
-    fn new<S: Simd>(_: S, block: &PanelBlock) -> Self {
+    fn new<S: Simd>(_: S, panel_block: &PanelBlock) -> Self {
         let none = Group { vectors: 0, panels: 0, first: 0, start: 0, last: 0 };
         let mut all = Self { groups: [none; 3], len: 0 };
-        let mut column = block.start;
-        for (panel, vectors) in block.whole_panels() {
-            let cols = (vectors * S::LANES).min(block.end_column - column);
+        let mut column = panel_block.start;
+        for (panel, vectors) in panel_block.whole_panels() {
+            let cols = (vectors * S::LANES).min(panel_block.end_column - column);
             let last = cols - (vectors - 1) * S::LANES;
             match all.groups.get_mut(all.len.wrapping_sub(1)) {
                 Some(group) if group.vectors == vectors && last == S::LANES => group.panels += 1,
@@ -61,15 +61,26 @@ impl Groups {
     }
 }
 
+/// How often [`run`] was called: tests that are to reach it see whether they do.
+#[cfg(test)]
+pub(super) static COUNT: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
 /// Computes a part in a block of columns.
 ///
 /// # Safety
-/// As for [`run`](super::blocking::run), for the part and the columns, and C is written where it lies. B, if it is
-/// packed, was packed before.
+/// As for [`run`](super::blocking::run), for the part and the columns. C has contiguous rows, and is not in place but
+/// for a gate; chains are not split; panels have two vectors or more, and none is a half. B, if it is packed, was packed
+/// before, each panel in a place of its own.
 #[inline(always)]
-pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem, part: &Part, block: &PanelBlock) {
+pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem, part: &Part, panel_block: &PanelBlock) {
     let Problem { split, out, out_row, bias, .. } = *problem;
-    let groups = Groups::new(s, block);
+    #[cfg(test)]
+    COUNT.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+    let groups = Groups::new(s, panel_block);
+    debug_assert!(
+        groups.get().iter().map(|group| group.panels).sum::<usize>() == panel_block.len(),
+        "a panel that is in no group"
+    );
     let widest = groups.get().first().map_or(1, |group| group.vectors);
     let limit = rows_limit::<S>(split, widest).min(part.ways);
     let (tiles, tile_count) = Deal::new(part.rows, limit);
@@ -82,7 +93,7 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem, part: &Part, block: &
         for group in groups.get() {
             let Group { vectors, panels, first, start, last } = *group;
             let width = vectors * S::LANES;
-            let (rhs, rhs_row, rhs_panel) = match block.place(first, start, part.k) {
+            let (rhs, rhs_row, rhs_panel) = match panel_block.place(first, start, part.k) {
                 Some(place) => (place.cast_const(), width, width * part.k),
                 None => (rhs.at(0, start).ptr, rhs.row, width),
             };
@@ -109,8 +120,9 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem, part: &Part, block: &
             // SAFETY: the rows of the tile and the columns of the panels lie in the matrices.
             unsafe { table::run_strip(s, mr, vectors, split, &strip, lhs.ptr, rhs, out, bias) };
         }
-        let (after, cols) = (part.after.at(row, block.start), block.end_column - block.start);
-        let out = out.wrapping_add(row * out_row + block.start);
+        let (after, cols) =
+            (part.after.at(row, panel_block.start), panel_block.end_column - panel_block.start);
+        let out = out.wrapping_add(row * out_row + panel_block.start);
         // SAFETY: the rows of the tile and the columns of the block lie in C and in the saved matrix.
         unsafe { epilogue::run(s, after, out, out_row, mr, cols) };
         done += mr;
