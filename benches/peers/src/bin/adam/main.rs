@@ -19,9 +19,12 @@ use slimfit_peers::{SETTLE, median};
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const LEN: usize = 10_000_000;
-/// Updates before the parameters are compared, and in each turn.
+/// Updates in each turn.
 const UPDATES: u32 = 5;
-const ROUNDS: usize = 25;
+/// Even: in every second one slimfit and the loop have exchanged their buffers.
+const ROUNDS: usize = 26;
+/// Turns before the parameters are compared the first time, while each contestant has a buffer of its own.
+const APART: usize = 5;
 /// f32 of a cache line.
 const LINE: usize = 16;
 
@@ -126,36 +129,47 @@ fn main() -> Outcome<()> {
         start.elapsed().as_secs_f64() / f64::from(UPDATES)
     };
     let [first, second] = &mut buffers;
-    time(&run_ours, first);
-    time(&run_loop, second);
-    // The errors of each by itself; from here on they work on both buffers.
+    for turn in 0..APART {
+        time(&run_ours, first);
+        time(&run_loop, second);
+        // PyTorch had its first turn as it began.
+        if let Some(torch) = &mut torch
+            && turn > 0
+        {
+            torch.turn()?;
+        }
+    }
     let apart = compare(first, second, torch.as_mut())?;
-    let mut times = [const { Vec::new() }; 3];
-    for _ in 0..ROUNDS {
+    // Of each contestant on each buffer.
+    let mut times = [const { [const { Vec::new() }; 2] }; 3];
+    for round in 0..ROUNDS {
         let [first, second] = &mut buffers;
-        times[0].push(time(&run_ours, first));
-        times[1].push(time(&run_loop, second));
+        times[0][round % 2].push(time(&run_ours, first));
+        times[1][round % 2].push(time(&run_loop, second));
         if let Some(torch) = &mut torch {
-            times[2].push(torch.turn()?);
+            times[2][round % 2].push(torch.turn()?);
         }
         buffers.reverse();
     }
     let [first, second] = &mut buffers;
     compare(first, second, torch.as_mut())?;
     println!("Adam, {LEN} parameters, {threads} threads, {}:", Level::detect());
-    let ours = median(&mut times[0]);
+    // What a buffer's place makes weighs the same for both.
+    let taken = times
+        .each_mut()
+        .map(|[even, odd]| if even.is_empty() { 0.0 } else { (median(even) + median(odd)) / 2.0 });
     let names = ["slimfit", "C loop", "PyTorch fused"];
-    for ((name, apart), times) in
-        names.into_iter().zip([0.0].into_iter().chain(apart)).zip(&mut times)
-    {
-        let taken = median(times);
-        println!("{name:14} {:6.2} ms  {:5.2}  differs by {apart:.0e}", taken * 1e3, taken / ours);
+    let apart = [0.0].into_iter().chain(apart);
+    for ((name, apart), taken_by) in names.into_iter().zip(apart).zip(taken) {
+        let ratio = taken_by / taken[0];
+        println!("{name:14} {:6.2} ms  {ratio:5.2}  differs by {apart:.0e}", taken_by * 1e3);
     }
     Ok(())
 }
 
-/// How far the parameters of each but the first contestant differ from its own, and an error if any do by more
-/// than rounding.
+/// How far the parameters on the second buffer and PyTorch's differ from those on the first, and an error if any do
+/// by more than rounding. Once buffers were exchanged both are a mixture, and only PyTorch's show what one of the two
+/// left out.
 fn compare(
     ours: &mut Buffers,
     theirs: &mut Buffers,
