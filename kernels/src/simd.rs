@@ -389,17 +389,32 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         (rows, cols): (usize, usize),
         dst: &mut [[f32; BLOCK]; BLOCK],
     ) {
-        if !holds_tile(src, stride, (rows, cols)) {
-            return;
+        let is_small = rows <= BLOCK && cols <= BLOCK && stride <= BLOCK;
+        if is_small && rows.saturating_sub(1) * stride + cols <= src.len() {
+            // SAFETY: the sizes and the length of `src` were just compared.
+            unsafe { self.transpose_tile(src.as_ptr(), stride, (rows, cols), dst) }
         }
+    }
+    /// [`Self::transpose`] of a matrix that fits.
+    ///
+    /// # Safety
+    /// `rows`, `cols` and `stride` are at most [`BLOCK`]; every row `src + i * stride` is valid for reading `cols` f32.
+    #[inline(always)]
+    unsafe fn transpose_tile(
+        self,
+        src: *const f32,
+        stride: usize,
+        (rows, cols): (usize, usize),
+        dst: &mut [[f32; BLOCK]; BLOCK],
+    ) {
         for row in (0..rows).step_by(Self::LANES) {
             for col in (0..cols).step_by(Self::LANES) {
                 let (height, width) = (rows - row, cols - col);
                 let (height, width) = (height.min(Self::LANES), width.min(Self::LANES));
-                // SAFETY: the part of the matrix lies in `src`, as was asked above. As LANES divides
-                // BLOCK, row + LANES <= BLOCK and col + width <= BLOCK: all is written inside `dst`.
+                // SAFETY: a part of the matrix, by the caller's word. As LANES divides BLOCK, row + LANES <= BLOCK
+                // and col + width <= BLOCK: all is written inside `dst`.
                 unsafe {
-                    let src = src.as_ptr().add(row * stride + col);
+                    let src = src.add(row * stride + col);
                     let dst = dst.as_mut_ptr().cast::<f32>().add(col * BLOCK + row);
                     self.transpose_ptr(src, stride, height, width, dst, BLOCK);
                 }
@@ -471,14 +486,6 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         let sign_bit = self.and_i32(self.to_bits(sign), self.splat_i32(i32::MIN));
         self.from_bits(self.or_i32(self.to_bits(self.abs(magnitude)), sign_bit))
     }
-}
-
-/// Whether `src` begins with a matrix of at most [`BLOCK`] rows and columns, one row every `stride` elements, which are
-/// no more either.
-#[inline(always)]
-fn holds_tile(src: &[f32], stride: usize, (rows, cols): (usize, usize)) -> bool {
-    let small = rows <= BLOCK && cols <= BLOCK && stride <= BLOCK;
-    small && rows.saturating_sub(1) * stride + cols <= src.len()
 }
 
 /// What the first lane holds.

@@ -16,7 +16,7 @@ use core::arch::x86_64::{
     _mm512_unpackhi_ps, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
-use super::{Avx2Fma, BLOCK, Caches, Kernel, Pointer, Routine, Sealed, Simd, holds_tile};
+use super::{Avx2Fma, BLOCK, Caches, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Proof that AVX-512 F, VL, BW and DQ are there, and with them AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -509,16 +509,13 @@ impl Simd for Avx512 {
         [proven!(_mm512_add_ps(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b)))]
     }
     #[inline(always)]
-    fn transpose(
+    unsafe fn transpose_tile(
         self,
-        src: &[f32],
+        src: *const f32,
         stride: usize,
         (rows, cols): (usize, usize),
         dst: &mut [[f32; BLOCK]; BLOCK],
     ) {
-        if !holds_tile(src, stride, (rows, cols)) {
-            return;
-        }
         // Four columns at a time, so that whole registers are stored: they are loaded again at once, and Intel's
         // processors make those wait that were stored in halves.
         for (quad, dst) in dst.chunks_exact_mut(4).enumerate().take(cols.div_ceil(4)) {
@@ -530,11 +527,10 @@ impl Simd for Avx512 {
                     let row = 4 * q + i;
                     if row < rows {
                         let width = first(cols - col) as u8;
-                        // SAFETY: AVX-512 by the token; what is read of row `row` is not past its end, which is in `src`,
-                        // as was asked above.
-                        *quarter = unsafe {
-                            _mm_maskz_loadu_ps(width, src.as_ptr().add(row * stride + col))
-                        };
+                        // SAFETY: AVX-512 by the token; no more is read than is left of a row, which the caller vouches
+                        // for.
+                        *quarter =
+                            unsafe { _mm_maskz_loadu_ps(width, src.add(row * stride + col)) };
                     }
                 }
                 let [one, two, three, four] = quarters;
