@@ -4,12 +4,35 @@
 //! contestants take turns, round by round, each for about a millisecond, and the median over the
 //! rounds is what is printed.
 
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use slimfit::Level;
 
-/// The pause before a turn of contestants with threads, in which those of the one before stop spinning.
+/// The pause before a turn in a process whose threads may still spin after the turn before.
 pub const SETTLE: Duration = Duration::from_millis(60);
+
+/// Stops a process until [`resume`]: the threads of some libraries spin after their work, for a fifth of a second
+/// at worst, and would take the processors from whoever is next.
+pub fn suspend(process: &Child) {
+    signal(process, libc::SIGSTOP);
+    // SAFETY: waits for a child of this process that has not been waited for, as it is borrowed; writes nothing.
+    unsafe { libc::waitpid(pid(process), std::ptr::null_mut(), libc::WUNTRACED) };
+}
+
+/// Lets a process go on.
+pub fn resume(process: &Child) {
+    signal(process, libc::SIGCONT);
+}
+
+fn signal(process: &Child, signal: i32) {
+    // SAFETY: sends a signal to a child of this process that has not been waited for, as it is borrowed.
+    unsafe { libc::kill(pid(process), signal) };
+}
+
+fn pid(process: &Child) -> i32 {
+    process.id().cast_signed()
+}
 
 /// Shortest measurement of one turn.
 const TURN: Duration = Duration::from_millis(1);

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use libloading::Library;
+use slimfit_peers::{resume, suspend};
 
 use crate::product::{Operands, Product};
 
@@ -33,7 +34,9 @@ impl Worker {
         let orders = child.stdin.take();
         let answers = BufReader::new(child.stdout.take()?);
         let mut worker = Self { child, orders, answers };
-        worker.answer().map(|_| worker)
+        worker.answer()?;
+        suspend(&worker.child);
+        Some(worker)
     }
 
     fn answer(&mut self) -> Option<f64> {
@@ -46,15 +49,19 @@ impl Worker {
     pub fn turn(&mut self, product: &Product, calls: u32) -> f64 {
         let Product { m, n, k, lhs_transposed, rhs_transposed } = *product;
         let (lhs, rhs) = (u8::from(lhs_transposed), u8::from(rhs_transposed));
+        resume(&self.child);
         let orders = self.orders.as_mut().expect("open until dropped");
         writeln!(orders, "{m} {n} {k} {lhs} {rhs} {calls}").expect("a worker that listens");
-        self.answer().expect("a worker that answers")
+        let seconds = self.answer().expect("a worker that answers");
+        suspend(&self.child);
+        seconds
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The end of its input ends the worker.
+        // The end of its input ends the worker, which must run to see it.
+        resume(&self.child);
         drop(self.orders.take());
         let _ = self.child.wait();
     }

@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 use library::Worker;
 use product::{Operands, Product};
 use slimfit::Level;
-use slimfit_peers::{SETTLE, fma_peak, median, median_ratio};
+use slimfit_peers::{fma_peak, median, median_ratio};
 
 /// Shortest turn.
 const TURN: f64 = 2e-3;
@@ -61,19 +61,13 @@ enum Contestant {
 
 impl Contestant {
     /// Seconds a call, over `calls` calls after as many that warm the caches.
-    fn turn(&mut self, operands: &mut Operands, calls: u32, threads: usize) -> f64 {
+    fn turn(&mut self, operands: &mut Operands, calls: u32) -> f64 {
         match self {
             Self::Here(make, made) => {
                 let multiply = made.get_or_insert_with(|| make(&operands.product));
                 operands.time(calls, multiply)
             }
-            Self::Worker(worker) => {
-                let seconds = worker.turn(&operands.product, calls);
-                if threads > 1 {
-                    std::thread::sleep(SETTLE);
-                }
-                seconds
-            }
+            Self::Worker(worker) => worker.turn(&operands.product, calls),
         }
     }
 }
@@ -148,12 +142,12 @@ fn run(args: &[String], threads: usize, rounds: usize) {
                 if let Contestant::Here(make, made) = contestant {
                     operands.check(name, made.insert(make(&product)));
                 }
-                let once = contestant.turn(&mut operands, 1, threads);
+                let once = contestant.turn(&mut operands, 1);
                 if once.is_nan() {
                     return 0;
                 }
                 let calls = (TURN / once).clamp(1.0, 1e5) as u32;
-                let each = contestant.turn(&mut operands, calls, threads);
+                let each = contestant.turn(&mut operands, calls);
                 (TURN / each).clamp(1.0, 1e6).ceil() as u32
             })
             .collect();
@@ -172,7 +166,7 @@ fn run(args: &[String], threads: usize, rounds: usize) {
             });
             for i in order {
                 if calls[i] > 0 {
-                    times[i].push(contestants[i].1.turn(&mut operands, calls[i], threads));
+                    times[i].push(contestants[i].1.turn(&mut operands, calls[i]));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slimfit_peers::{SETTLE, median, median_ratio};
+use slimfit_peers::{median, median_ratio, resume, suspend};
 
 use crate::job::Job;
 use crate::{NATIVE, Outcome, Settings};
@@ -70,7 +70,6 @@ fn race_job(settings: &Settings, job: &Job, directory: &Path) -> Outcome<bool> {
             if worker.slow && round >= SLOW_ROUNDS {
                 continue;
             }
-            std::thread::sleep(SETTLE);
             worker.turn(settings.turn)?;
         }
         eprint!("\r{}: round {} of {} ", job.name, round + 1, settings.rounds);
@@ -131,7 +130,10 @@ impl Worker {
         };
         eprint!("\r{}: starting {name} on {threads}          ", job.name);
         match worker.answer("ready") {
-            Ok(losses) => worker.losses = losses,
+            Ok(losses) => {
+                suspend(&worker.process);
+                worker.losses = losses;
+            }
             Err(error) => {
                 let log = std::fs::read_to_string(&log).unwrap_or_default();
                 let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
@@ -144,9 +146,11 @@ impl Worker {
     }
 
     fn turn(&mut self, seconds: f64) -> Outcome<()> {
+        resume(&self.process);
         let start = Instant::now();
         writeln!(self.input, "{seconds}")?;
         let numbers = self.answer("turn")?;
+        suspend(&self.process);
         let [taken, steps] = numbers[..] else {
             return Err(format!("{} did not say two numbers", self.name).into());
         };
