@@ -113,11 +113,6 @@ pub struct Caches {
     pub second_len: usize,
 }
 
-impl Caches {
-    /// Those of Zen 4 and of Cascade Lake, as far as it matters here.
-    pub const USUAL: Self = Self { first_ways: 8, second_len: 1 << 18 };
-}
-
 /// The vector operations of one instruction set; see the [module](self) for the contracts.
 pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
     /// A register of [`Self::LANES`] f32.
@@ -152,11 +147,11 @@ pub trait Simd: Copy + Send + Sync + core::fmt::Debug + Sealed + 'static {
         false
     }
 
-    /// The caches, where multiply-adds outrun them and the processor tells.
+    /// The caches, where the choice is known to depend on them: those of Intel's processors.
     #[inline(always)]
     #[must_use]
-    fn caches() -> Caches {
-        Caches::USUAL
+    fn caches() -> Option<Caches> {
+        None
     }
 
     /// The token of half the width, whose instructions this one implies.

@@ -595,7 +595,7 @@ unsafe fn run_panel<S: Simd>(
         _ => 0,
     };
     // What is read of B from beyond the first cache would wait behind so many lines of C.
-    let is_behind = S::outruns_caches() && place != Place::Packed;
+    let is_behind = S::caches().is_some() && place != Place::Packed;
     let far_k = if is_behind { FETCH_C_K } else { SHORT_K };
     let mut tiles_done = 0_usize;
     let mut done = 0;

@@ -5,6 +5,7 @@
 //! k, as far apart as the first cache likes. What lies the other way (a transpose) is turned by square transposes in
 //! registers.
 
+use super::microkernel::LINE;
 use crate::simd::{Kernel, Simd};
 
 /// Rows to fetch ahead: often a page apart, which the machine does not foresee.
@@ -38,6 +39,13 @@ impl Source {
     #[inline(always)]
     pub(super) fn at(self, i: usize, j: usize) -> Self {
         Self { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+    }
+
+    /// Whether rows begin elsewhere than at lines of the cache, which tears a register that is as long as a line in two.
+    #[inline(always)]
+    pub(super) fn is_torn(self) -> bool {
+        let begins_torn = !self.ptr.addr().is_multiple_of(LINE * size_of::<f32>());
+        begins_torn || !self.row.is_multiple_of(LINE)
     }
 
     /// The transpose.

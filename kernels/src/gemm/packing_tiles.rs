@@ -14,7 +14,7 @@
 
 use core::ptr::{null, null_mut};
 
-use super::chains::{ALONG, Cursor, PREFETCH_K, PREFETCH_LEFT, UNROLL, prefetch_row};
+use super::chains::{ALONG, Cursor, PREFETCH_K, UNROLL, prefetch_left, prefetch_row};
 use super::finish::{ANY, store_row, write};
 use super::microkernel::Strip;
 use super::packing::Source;
@@ -154,7 +154,11 @@ impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles
                 steps!(0);
             }
             // The last steps, of which a row of C is fetched beside as many as there are rows, and those before.
-            let late = if strip.k < PREFETCH_K { 0 } else { PREFETCH_LEFT / UNROLL };
+            let late = if strip.k < PREFETCH_K {
+                0
+            } else {
+                const { prefetch_left(S::REGISTERS) / UNROLL }
+            };
             let early = strip.k / UNROLL - late;
             let copied = to_copy.min(early);
             to_copy -= copied;

@@ -1,7 +1,7 @@
 //! A product whose shape is known long before its operands.
 
 use super::column::Column;
-use super::microkernel::Strip;
+use super::microkernel::{LINE, Strip};
 use super::outline::Outline;
 use super::row::ShortPlan;
 use super::strips::{self, PackedStrips, Small, Stack, Strips};
@@ -178,8 +178,9 @@ impl Prepared {
 
 /// The code for an outline.
 fn code<S: Simd>(s: S, outline: &Outline) -> Code {
-    // Where nothing lies: the choice does not look.
-    let (at, out) = (core::ptr::dangling(), core::ptr::dangling_mut());
+    // Where nothing lies, at the beginning of a line: the choice looks no further.
+    let at = core::ptr::without_provenance(LINE * size_of::<f32>());
+    let out = core::ptr::dangling_mut();
     let problem = outline.problem(at, at, out, at, out);
     if S::LANES == 1 || outline.is_empty() {
         return Code::Product(s.pointer::<Outline>());

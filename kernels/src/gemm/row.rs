@@ -58,7 +58,7 @@ impl Kernel for Row<'_> {
         unsafe {
             if const { width(S::REGISTERS) == 16 } {
                 let len = self.0.n.saturating_mul(self.0.k);
-                if S::outruns_caches() && len >= S::caches().second_len {
+                if S::caches().is_some_and(|caches| len >= caches.second_len) {
                     run::<S, FAR_WIDTH>(s, self.0);
                 } else {
                     run::<S, 16>(s, self.0);

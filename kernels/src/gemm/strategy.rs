@@ -16,7 +16,6 @@
 use super::chains::PREFETCH_K;
 use super::epilogue::Pass;
 use super::microkernel::{LINE, MAX_COLS, max_rows, max_split_rows, max_vectors};
-use super::packing::Source;
 use super::problem::Problem;
 use super::{Order, row};
 use crate::simd::{Portable, Simd};
@@ -266,6 +265,18 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
     if fits && is_worth && !split && !S::outruns_caches() { left } else { 0 }
 }
 
+/// Whether the first cache has [`LARGE_WAYS`].
+#[inline(always)]
+fn has_large_first<S: Simd>() -> bool {
+    S::caches().is_some_and(|caches| caches.first_ways >= LARGE_WAYS)
+}
+
+/// Whether the second cache has [`LARGE_SECOND`].
+#[inline(always)]
+fn has_large_second<S: Simd>() -> bool {
+    S::caches().is_some_and(|caches| caches.second_len >= LARGE_SECOND)
+}
+
 /// Whether multiply-adds outrun the caches, and a panel of four vectors leaves no room in the first: the second would
 /// have to hand on more with each step of k than it can. There must be rows for higher tiles; and of an A whose rows
 /// alias, or are no runs, the first cache does not keep so many unless they are packed.
@@ -276,7 +287,7 @@ fn outruns_panels<S: Simd>(problem: &Problem) -> bool {
     if S::REGISTERS < 32 || split || !is_large || !S::outruns_caches() {
         return false;
     }
-    let keeps_rows = lhs.col == 1 && (!aliases(lhs.row) || S::caches().first_ways >= LARGE_WAYS);
+    let keeps_rows = lhs.col == 1 && (!aliases(lhs.row) || has_large_first::<S>());
     keeps_rows || packs_lhs::<S>(problem)
 }
 
@@ -287,7 +298,7 @@ pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     let Problem { n, k, split, rhs, .. } = *problem;
     if outruns_panels::<S>(problem) {
         let len = n.saturating_mul(k);
-        let is_half_page = rhs.col == 1 && rhs.row % ALIAS == LINE_ALIAS;
+        let is_half_page = rhs.col == 1 && rhs.row % ALIAS == LINE_ALIAS && !rhs.is_torn();
         let is_wide = is_half_page && len >= FAR_RHS && sweeps::<S>(problem, len);
         return if is_wide { max_vectors(S::REGISTERS) } else { HIGH_VECTORS };
     }
@@ -324,17 +335,17 @@ pub(super) const fn keeps_lines(k: usize, stride: usize) -> bool {
 /// come back to it from a slower cache that it is worth bringing into their order.
 #[inline(always)]
 pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
-    let Problem { m, n, k, rhs: Source { row: stride, .. }, .. } = *problem;
+    let Problem { m, n, k, rhs, .. } = *problem;
+    let stride = rhs.row;
     // Before anything else, as small products ask too.
     if !repays_packing(m, k) {
         return false;
     }
     let len = n.saturating_mul(k);
     if outruns_panels::<S>(problem) {
-        let is_torn = !stride.is_multiple_of(LINE);
-        let min_len = if is_torn {
+        let min_len = if rhs.is_torn() {
             TILES_TORN_PACK_MIN_RHS
-        } else if S::caches().second_len >= LARGE_SECOND {
+        } else if has_large_second::<S>() {
             LARGE_PACK_MIN_RHS
         } else {
             FAR_PACK_MIN_RHS
@@ -347,8 +358,8 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     let width = max_vectors(S::REGISTERS) * S::LANES;
     let is_line = width <= LINE;
     let has_line_alias = is_line && stride > 0 && stride.is_multiple_of(LINE_ALIAS);
-    // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not known: the
-    // choice is made before.)
+    // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not
+    // asked: it gains and loses as much.)
     let is_torn = is_line && !stride.is_multiple_of(width);
     let many_rows = if S::outruns_caches() {
         OUTRUN_PACK_MIN_ROWS
@@ -367,7 +378,7 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
 /// Columns of the largest block of columns.
 #[inline(always)]
 pub(super) fn cols_of_block<S: Simd>(pack_lhs: bool) -> usize {
-    if !pack_lhs && S::caches().second_len >= LARGE_SECOND { LARGE_NC } else { NC }
+    if !pack_lhs && has_large_second::<S>() { LARGE_NC } else { NC }
 }
 
 /// Whether tiles may sweep across panels and return to what they read of B, `rhs_len` elements: a packed block, or all of
@@ -376,7 +387,7 @@ pub(super) fn cols_of_block<S: Simd>(pack_lhs: bool) -> usize {
 pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
     let Problem { split, out_col, in_place, .. } = *problem;
     S::outruns_caches()
-        && S::caches().second_len >= LARGE_SECOND
+        && has_large_second::<S>()
         && rhs_len <= SWEEP_MAX_RHS
         && !split
         && out_col == 1
@@ -390,10 +401,7 @@ pub(super) fn packs_ahead<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, lhs, rhs, out_col, in_place, .. } = *problem;
     let can_pack =
         rhs.col == 1 && out_col == 1 && !in_place && (lhs.col == 1 || packs_lhs::<S>(problem));
-    can_pack
-        && rhs.row.is_multiple_of(LINE)
-        && repays_packing_ahead(m, n, k)
-        && outruns_panels::<S>(problem)
+    can_pack && !rhs.is_torn() && repays_packing_ahead(m, n, k) && outruns_panels::<S>(problem)
 }
 
 /// Whether [`blocking::run_direct`](super::blocking::run_direct) takes the product.
@@ -428,10 +436,10 @@ pub(super) fn packs_lhs<S: Simd>(problem: &Problem) -> bool {
     if lhs.col == 1 {
         // The lower tiles of others find room.
         let has_high_tiles = S::REGISTERS >= 32 && S::outruns_caches();
-        return has_high_tiles && aliases(lhs.row) && S::caches().first_ways < LARGE_WAYS;
+        return has_high_tiles && aliases(lhs.row) && !has_large_first::<S>();
     }
     let is_large = n >= PACK_LHS_COLS && k >= PACK_LHS_K;
-    aliases(lhs.col) || is_large || lhs.row == 1 && S::outruns_caches()
+    aliases(lhs.col) || is_large || lhs.row == 1 && S::caches().is_some()
 }
 
 /// Whether the product is computed as its transpose, with registers full of a column of A instead of

@@ -14,7 +14,7 @@ use core::arch::x86_64::{
     _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
-use super::{BLOCK, Kernel, Pointer, Routine, Sealed, Simd};
+use super::{BLOCK, Caches, Kernel, Pointer, Routine, Sealed, Simd};
 
 /// Proof that AVX2 and FMA are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,11 @@ impl Simd for Avx2Fma {
     const REGISTERS: usize = 16;
     const FUSED: bool = true;
     const LOADS_COLUMNS: bool = true;
+
+    #[inline(always)]
+    fn caches() -> Option<Caches> {
+        crate::dispatch::intel_caches()
+    }
 
     #[inline(always)]
     fn half(self) -> Self {

@@ -116,12 +116,12 @@ impl Simd for Avx512 {
     /// be like these.
     #[inline(always)]
     fn outruns_caches() -> bool {
-        crate::dispatch::intel_caches().is_some()
+        Self::caches().is_some()
     }
 
     #[inline(always)]
-    fn caches() -> Caches {
-        crate::dispatch::intel_caches().unwrap_or(Caches::USUAL)
+    fn caches() -> Option<Caches> {
+        crate::dispatch::intel_caches()
     }
 
     #[inline(always)]
