@@ -235,15 +235,15 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
-    let block_panels = cols_of_block::<S>(pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
+    let block_panels = cols_of_block::<S>(k, pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
     let ahead = pack_rhs && packs_ahead::<S>(problem);
     // From one of two packed panels to the other. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
     let block_cols = (block_panels * panels.vectors.part(0) * S::LANES).min(n);
     let swept_len = if pack_rhs { block_cols * kc.min(k) } else { n.saturating_mul(k) };
-    // A strip of several panels has more than one vector in each, and no half.
-    let is_swept = panels.half == 0 && panels.vectors.small > 1 && sweeps::<S>(problem, swept_len);
+    // All panels are of whole registers then, and the last alone may be a single one.
+    let is_swept = panels.half == 0 && panels.full > 1 && sweeps::<S>(problem, swept_len);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
     let mut panel_block = PanelBlock {

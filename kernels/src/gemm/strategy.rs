@@ -51,6 +51,9 @@ const NC: usize = 1024;
 /// The same where a second cache of [`LARGE_SECOND`] keeps all that is packed then, and A is not packed anew for each.
 /// (On Granite Rapids 1024 and 2048 cubed take 1 to 3 % less.)
 const LARGE_NC: usize = NC / 2;
+/// So short a k leaves room there for more columns, and sweeps write longer rows of C. (On Granite Rapids 1024 2048 128
+/// takes 2 to 3 % less, 512 2048 256 would take 3 % more.)
+const LONG_ROWS_K: usize = 128;
 
 /// Rows that lie a multiple of so many f32 apart (a page) fall onto few cache sets. That matters for
 /// rows of which a panel reads a few values each: those of B, and the columns of a transposed A. Rows of A are
@@ -88,8 +91,8 @@ const TILES_TORN_PACK_MIN_RHS: usize = 1 << 15;
 /// And of rows that do not, where a second cache of [`LARGE_SECOND`] holds all of a smaller one. (On Granite Rapids
 /// 128 512 784 takes 3 % less, 32 512 784 6 %.)
 const LARGE_PACK_MIN_RHS: usize = LARGE_SECOND;
-/// f32 of a B across which tiles sweep, at most: half of [`LARGE_SECOND`]. (On Granite Rapids 1024 and 2048 cubed take 1 to
-/// 6 % less by it, 1024 2048 48 with B transposed 11 %, 1024 700 16 6 %; 128 512 784, whose B is larger, 2 to 3 % more.)
+/// f32 of a B across which tiles sweep, at most: half of [`LARGE_SECOND`], or of a smaller second cache. (On Granite
+/// Rapids 1024 and 2048 cubed take 1 to 6 % less by it; 128 512 784, whose B is larger, 2 to 3 % more.)
 /// Panels are wider then where rows of B lie half a page apart: 512 cubed takes 2 % less, 1024 512 512 2 to 4 %.
 const SWEEP_MAX_RHS: usize = LARGE_SECOND / 2;
 // Wide panels are of a B that is not packed.
@@ -149,14 +152,12 @@ pub(super) const fn rows_of_block(k: usize) -> usize {
 
 /// f32 that [`blocking::run`](super::blocking::run) may pack panels of B into.
 pub(super) const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
-    let cols = if m > rows_of_block(k) {
-        NC
-    } else if repays_packing_ahead(m, n, k) {
-        AHEAD_COLS
-    } else {
-        MAX_COLS
-    };
-    min(k, KC) * min(n, cols).next_multiple_of(16)
+    let steps = min(k, KC);
+    if m > rows_of_block(k) {
+        return min(steps.saturating_mul(n.next_multiple_of(16)), NC * KC);
+    }
+    let cols = if repays_packing_ahead(m, n, k) { AHEAD_COLS } else { MAX_COLS };
+    steps * min(n, cols).next_multiple_of(16)
 }
 
 /// f32 from one row of a packed block of A, `k` columns wide, to the next: an odd number of lines, so that the rows of
@@ -262,7 +263,9 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
     let is_worth =
         m >= HALF_MIN_ROWS && k >= HALF_MIN_K && m.saturating_mul(k) >= HALF_MIN_PRODUCTS;
     let fits = S::Half::LANES < S::LANES && left <= S::Half::LANES;
-    if fits && is_worth && !split && !S::outruns_caches() { left } else { 0 }
+    // Several blocks of rows are swept, across whole registers.
+    let is_swept = m > rows_of_block(k) && k <= SHORT_K && S::caches().is_some();
+    if fits && is_worth && !split && !is_swept && !S::outruns_caches() { left } else { 0 }
 }
 
 /// Whether the first cache has [`LARGE_WAYS`].
@@ -375,23 +378,44 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
         || m >= many_rows && len >= FAR_PACK_MIN_RHS
 }
 
+/// f32 of a B across which tiles may sweep, at most.
+#[inline(always)]
+fn swept_max<S: Simd>() -> usize {
+    S::caches().map_or(0, |caches| min(caches.second_len / 2, SWEEP_MAX_RHS))
+}
+
+/// Whether so short a k is worth sweeping for: what takes time is to write C, in whole rows, which the machine foresees, or
+/// a few lines of each row at a time. Else there must be much to read of B.
+///
+/// (On Granite Rapids 1024 2048 10 takes 30 % less with AVX-512, 33 % with AVX2, 1024 2048 16 25 % with either, 400 512 16
+/// a fifth with AVX2. There longer sums take up to 8 % more.)
+#[inline(always)]
+fn repays_sweeping<S: Simd>(k: usize) -> bool {
+    k <= SHORT_K || S::outruns_caches() && has_large_second::<S>()
+}
+
 /// Columns of the largest block of columns.
 #[inline(always)]
-pub(super) fn cols_of_block<S: Simd>(pack_lhs: bool) -> usize {
-    if !pack_lhs && has_large_second::<S>() { LARGE_NC } else { NC }
+pub(super) fn cols_of_block<S: Simd>(k: usize, pack_lhs: bool) -> usize {
+    let is_short = k <= SHORT_K || k <= LONG_ROWS_K && has_large_second::<S>();
+    if pack_lhs || S::caches().is_none() {
+        NC
+    } else if is_short {
+        swept_max::<S>() / k
+    } else if has_large_second::<S>() {
+        LARGE_NC
+    } else {
+        NC
+    }
 }
 
 /// Whether tiles may sweep across panels and return to what they read of B, `rhs_len` elements: a packed block, or all of
-/// a B that is not packed, if a large second cache keeps it.
+/// a B that is not packed, if the second cache keeps it.
 #[inline(always)]
 pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
-    let Problem { split, out_col, in_place, .. } = *problem;
-    S::outruns_caches()
-        && has_large_second::<S>()
-        && rhs_len <= SWEEP_MAX_RHS
-        && !split
-        && out_col == 1
-        && !in_place
+    let Problem { k, split, out_col, in_place, .. } = *problem;
+    let is_kept = rhs_len <= swept_max::<S>();
+    is_kept && repays_sweeping::<S>(k) && !split && out_col == 1 && !in_place
 }
 
 /// Whether the tiles of a panel of B, which is to be packed, pack the next one. Not if its rows tear lines, as a vector
