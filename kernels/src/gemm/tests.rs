@@ -113,6 +113,8 @@ const SHORT_SWEPT: &[Shape] = &[
     (300, 1000, 16, along(16), along(1008)),
     (280, 201, 50, along(50), along(204)),
     (280, 2200, 64, across(280), across(64)),
+    // One block of rows, but a large C.
+    (250, 2100, 10, along(10), along(2112)),
 ];
 
 /// The bits are those of AVX2 on a processor that does not tell, whatever the processor is like: those of [`gemm()`] and
