@@ -3,7 +3,8 @@
 //! A product is cut into blocks of rows or of columns of C, each computed under the [`Plan`] of the whole,
 //! which fixes the order of summation: so the cut does not show in the bits. By rows each thread reads, and
 //! packs, all of B, by columns all of A: it is by columns where B is the larger by so much that it counts
-//! (`LARGE_RHS`), and where C has one row or is stored by columns.
+//! (`LARGE_RHS`) or one second cache would hardly keep all of it (`KEPT_RHS`), and where C has one row or is
+//! stored by columns.
 //!
 //! Where k has two blocks and B is larger than C, two threads take a block each instead, and with it its
 //! rows of B: a layer's weights are then read by the thread alone that updates them. Lines of cache that
@@ -126,17 +127,26 @@ pub fn gemm<E: Executor>(
 
 /// Elements of B, times those that it has for each of A, from which on it is B that is read in parts.
 const LARGE_RHS: u64 = 1 << 19;
+/// So many are half of a second cache, or all of it: a part of them is kept where all of them hardly are.
+const KEPT_RHS: core::ops::RangeInclusive<u64> = 1 << 17..=1 << 18;
 
 /// Rows or columns of a piece that has many.
 const WIDE: usize = 64;
+/// Columns, a multiple of [`WIDE`], of a piece whose rows of C are hardly short.
+const VERY_WIDE: usize = 4 * WIDE;
 
 /// Whether each of the threads rather reads all of A and a part of B than the other way round: what it saves
 /// is the rest of B, the price are shorter rows of C and more of A.
-const fn has_large_rhs(m: usize, n: usize, k: usize, pieces: usize) -> bool {
+///
+/// (On two threads of Granite Rapids 512 cubed takes 4 % less so, 384 512 384 6 %, 2048 1024 256 2 %; 600 and 700 cubed, whose
+/// halves tear lines, would take 5 % more.)
+fn has_large_rhs(m: usize, n: usize, k: usize, pieces: usize) -> bool {
     // Such numbers as 32 bits do not hold.
     let (rows, cols, steps) = (m as u64, n as u64, k as u64);
-    let worth = cols.saturating_mul(steps).saturating_mul(cols);
-    n / WIDE >= pieces && worth >= rows.saturating_mul(LARGE_RHS)
+    let len = cols.saturating_mul(steps);
+    let is_large = n / WIDE >= pieces && len.saturating_mul(cols) >= rows.saturating_mul(LARGE_RHS);
+    let has_whole_pieces = n.is_multiple_of(WIDE.saturating_mul(pieces)) && n / VERY_WIDE >= pieces;
+    is_large || has_whole_pieces && KEPT_RHS.contains(&len)
 }
 
 /// Numbers that are as much work as [`Executor::piece`] multiply-adds where each takes a copy, a sum or
@@ -404,7 +414,13 @@ mod tests {
             (1024, 1024, 1024, 2, true),
             (32, 2048, 2048, 2, true),
             (128, 512, 256, 2, true),
-            (512, 512, 512, 2, false),
+            // A B that one second cache hardly keeps, in pieces of whole lines, and not.
+            (512, 512, 512, 2, true),
+            (512, 512, 512, 3, false),
+            (2048, 1024, 256, 2, true),
+            (700, 700, 370, 2, false),
+            (512, 512, 255, 2, false),
+            (600, 640, 410, 2, false),
             (784, 512, 128, 2, false),
             (9000, 1700, 1700, 2, true),
             (9_000_000, 1700, 1700, 2, false),
