@@ -146,7 +146,7 @@ fn has_large_rhs(m: usize, n: usize, k: usize, pieces: usize) -> bool {
     let len = cols.saturating_mul(steps);
     let is_large = n / WIDE >= pieces && len.saturating_mul(cols) >= rows.saturating_mul(LARGE_RHS);
     let has_whole_pieces = n.is_multiple_of(WIDE.saturating_mul(pieces)) && n / VERY_WIDE >= pieces;
-    is_large || has_whole_pieces && KEPT_RHS.contains(&len)
+    is_large || has_whole_pieces && KEPT_RHS.contains(&len) && rows <= cols.saturating_mul(4)
 }
 
 /// Numbers that are as much work as [`Executor::piece`] multiply-adds where each takes a copy, a sum or
@@ -418,6 +418,8 @@ mod tests {
             (512, 512, 512, 2, true),
             (512, 512, 512, 3, false),
             (2048, 1024, 256, 2, true),
+            (4097, 1024, 256, 2, false),
+            (1024, 256, 512, 2, false),
             (700, 700, 370, 2, false),
             (512, 512, 255, 2, false),
             (600, 640, 410, 2, false),

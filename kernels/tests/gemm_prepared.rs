@@ -214,6 +214,11 @@ fn lengths_beyond_any_slice_are_refused() {
         let what = "operand of the epilogue";
         let error = prepared.run(&[], &[], &mut [], &[], &mut []);
         assert_eq!(error, Err(Error::Length { what, expected: longest, found: 0 }));
+        // As many columns with a short k, of a B whose rows are one.
+        let (lhs, rhs, c) = (row(8, 64), Layout::strided(64, huge / 16, 0, 1), row(8, huge / 16));
+        let prepared = Prepared::new(level, 1.0, lhs, rhs, 0.0, c, EpilogueKind::None).unwrap();
+        let error = prepared.run(&[1.0; 512], &[], &mut [], &[], &mut []);
+        assert_eq!(error, Err(Error::Length { what: "rhs", expected: huge / 16, found: 0 }));
         // Rows of C so far from each other that the one behind the last has no place.
         let (rows, wide) = (Layout::row_major, Layout::strided(6, 128, (huge - 128) / 5, 1));
         let (lhs, rhs) = (rows(6, 128), rows(128, 128));

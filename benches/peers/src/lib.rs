@@ -4,7 +4,8 @@
 //! contestants take turns, round by round, each for about a millisecond, and the median over the
 //! rounds is what is printed.
 
-use std::process::Child;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use slimfit::Level;
@@ -16,8 +17,22 @@ pub const SETTLE: Duration = Duration::from_millis(60);
 /// at worst, and would take the processors from whoever is next.
 pub fn suspend(process: &Child) {
     signal(process, libc::SIGSTOP);
-    // SAFETY: waits for a child of this process that has not been waited for, as it is borrowed; writes nothing.
-    unsafe { libc::waitpid(pid(process), std::ptr::null_mut(), libc::WUNTRACED) };
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // One that has ended is left to be waited for.
+    let events = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: waits for a child of this process, and writes to the struct it is given.
+    unsafe { libc::waitid(libc::P_PID, process.id(), info.as_mut_ptr(), events) };
+}
+
+/// Has the process that a command starts end with this one, even while it is stopped.
+pub fn end_with_this(command: &mut Command) {
+    let kill = || {
+        // SAFETY: a system call that touches no memory, as what runs between fork and exec must.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        Ok(())
+    };
+    // SAFETY: see above.
+    unsafe { command.pre_exec(kill) };
 }
 
 /// Lets a process go on.
@@ -26,7 +41,7 @@ pub fn resume(process: &Child) {
 }
 
 fn signal(process: &Child, signal: i32) {
-    // SAFETY: sends a signal to a child of this process that has not been waited for, as it is borrowed.
+    // SAFETY: a system call that touches no memory; the process is a child that nobody has waited for, as it is lent.
     unsafe { libc::kill(pid(process), signal) };
 }
 

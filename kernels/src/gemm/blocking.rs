@@ -2,7 +2,7 @@
 //! Geijn 2015), with one change: what can be read where it lies is not packed.
 //!
 //! ```text
-//! for each block of columns       at most NC: so much of B is packed at a time
+//! for each block of columns       so much of B is packed at a time
 //!   for each block of k           kc, in the plan: it fixes the order of summation
 //!     for each block of rows      of A, at most MC: they stay in L2; of a large product packed if
 //!                                   transposed, or if their stride aliases
@@ -11,8 +11,8 @@
 //!         for each tile of rows   mr rows: the microkernel
 //! ```
 //!
-//! Where a large second cache keeps the block of B, the last two loops change places for all blocks of rows that have
-//! nothing of B to pack ([`sweep`]).
+//! Where the second cache keeps the block of B, and is large or k short, the last two loops change places for all blocks
+//! of rows that have nothing of B to pack ([`sweep`]).
 //!
 //! The first block of rows packs the panels as it comes to them, or the tiles of one pack the next; the other
 //! blocks read what it packed. If there is but one, each panel takes the place of the one before, or of the one before
@@ -241,9 +241,10 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
     let block_cols = (block_panels * panels.vectors.part(0) * S::LANES).min(n);
-    let swept_len = if pack_rhs { block_cols * kc.min(k) } else { n.saturating_mul(k) };
-    // All panels are of whole registers then, and the last alone may be a single one.
-    let is_swept = panels.half == 0 && panels.full > 1 && sweeps::<S>(problem, swept_len);
+    let is_swept_in_blocks = pack_rhs || k <= SHORT_K;
+    let swept_len = if is_swept_in_blocks { block_cols * kc.min(k) } else { n.saturating_mul(k) };
+    // No panel is a half then, and the last alone may be a single register.
+    let is_swept = panels.full > 1 && sweeps::<S>(problem, swept_len);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
     let mut panel_block = PanelBlock {

@@ -27,10 +27,17 @@ pub(super) const PREFETCH_K: usize = 128;
 /// and the rows of B that stream by would push it out of the cache again; all at once, and what the tile itself reads
 /// would wait behind it (Cascade Lake: 128 cubed takes 2 % more, 784 512 128 5 %).
 ///
-/// With fewer registers a step has half as many multiply-adds: as much time is twice as many steps. (On Granite Rapids
-/// 1024 cubed takes 4 % less at AVX2 than with half of them, 2048 cubed 6 %.)
-pub(super) const fn prefetch_left(registers: usize) -> usize {
-    if registers >= 32 { PREFETCH_K / 2 } else { PREFETCH_K }
+/// With fewer registers a step has half as many multiply-adds: as much time is twice as many steps, but half of all at
+/// most, as rows of B are fetched before. (On Granite Rapids 1024 cubed takes 4 % less at AVX2 than with half of them, 2048
+/// cubed 6 %; 784 512 128 with all of them 6 % more.)
+pub(super) const fn prefetch_left(registers: usize, k: usize) -> usize {
+    if registers >= 32 {
+        PREFETCH_K / 2
+    } else if k < 2 * PREFETCH_K {
+        k / 2 / UNROLL * UNROLL
+    } else {
+        PREFETCH_K
+    }
 }
 /// Rows of B to fetch ahead in the first tile of a panel, where B comes from afar: rows that are not
 /// packed lie apart, and the machine does not foresee them.
@@ -39,9 +46,9 @@ const AHEAD: usize = 32;
 const SPLIT_AHEAD: usize = 12;
 // So many are left whenever there are more than `prefetch_left`. In as many a row of the next panel of B is fetched,
 // which comes from afar, and slowly.
-const _: () = assert!(UNROLL <= prefetch_left(32));
+const _: () = assert!(UNROLL <= prefetch_left(32, PREFETCH_K));
 // And a row of each tile of C.
-const _: () = assert!(MAX_ROWS * UNROLL <= prefetch_left(32));
+const _: () = assert!(MAX_ROWS * UNROLL <= prefetch_left(32, PREFETCH_K));
 /// Rows that share a pointer.
 pub(super) const GROUP: usize = 3;
 /// Pointers for the tallest tile, or for one of so many rows that have one [`EACH`].
@@ -349,7 +356,7 @@ unsafe fn long_chains<
     let Strip { k, rhs_row, out_row, .. } = *strip;
     let is_long = k >= PREFETCH_K;
     let fetches_own = matches!(fetch, Fetch::Rows) && is_long;
-    let single = if fetches_own { k - const { prefetch_left(S::REGISTERS) } } else { k % UNROLL };
+    let single = if fetches_own { k - prefetch_left(S::REGISTERS, strip.k) } else { k % UNROLL };
     for _ in 0..single {
         // Of the few that are no multiple it is not worth a question.
         prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * rhs_row));
@@ -358,7 +365,7 @@ unsafe fn long_chains<
         cursor.advance(s, 1);
     }
     let next = if let Fetch::Panel(row, rows) = fetch { (row, rows) } else { (out, 0) };
-    let late = if is_long { const { prefetch_left(S::REGISTERS) / UNROLL } } else { 0 };
+    let late = if is_long { prefetch_left(S::REGISTERS, strip.k) / UNROLL } else { 0 };
     let early = (k - single) / UNROLL - late;
     let (early, late) = ((early, rhs_row, next), (late, out_row, (out, MR)));
     for (times, stride, (mut row, mut rows)) in [early, late] {
@@ -406,18 +413,18 @@ unsafe fn strided_chains<
     if strip.k >= PREFETCH_K {
         match fetch {
             Fetch::Nothing => {
-                while left > const { prefetch_left(S::REGISTERS) } {
+                while left > prefetch_left(S::REGISTERS, strip.k) {
                     step!();
                 }
             }
             Fetch::Rows => {
-                while left > const { prefetch_left(S::REGISTERS) } {
+                while left > prefetch_left(S::REGISTERS, strip.k) {
                     prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * cursor.rhs_row));
                     step!();
                 }
             }
             Fetch::Panel(mut next, mut rows) => {
-                while left > const { prefetch_left(S::REGISTERS) } {
+                while left > prefetch_left(S::REGISTERS, strip.k) {
                     if rows > 0 {
                         prefetch_row::<S, NV>(s, next);
                         next = next.wrapping_add(strip.rhs_row);
@@ -476,7 +483,7 @@ unsafe fn split_chains<
         };
     }
     if is_long {
-        run_until!(const { prefetch_left(S::REGISTERS) });
+        run_until!(prefetch_left(S::REGISTERS, strip.k));
         prefetch_tile::<S, MR, NV>(s, out, strip.out_row);
     }
     run_until!(0);

@@ -157,7 +157,7 @@ impl<const MR: usize, const NV: usize, const OWN: bool> Routine for PackingTiles
             let late = if strip.k < PREFETCH_K {
                 0
             } else {
-                const { prefetch_left(S::REGISTERS) / UNROLL }
+                prefetch_left(S::REGISTERS, strip.k) / UNROLL
             };
             let early = strip.k / UNROLL - late;
             let copied = to_copy.min(early);

@@ -178,7 +178,8 @@ impl Prepared {
 
 /// The code for an outline.
 fn code<S: Simd>(s: S, outline: &Outline) -> Code {
-    // Where nothing lies, at the beginning of a line: the choice looks no further.
+    // Where nothing lies, at the beginning of a line: a B that begins inside one, as [`gemm`](super::gemm) would see, is
+    // taken for one that does not.
     let at = core::ptr::without_provenance(LINE * size_of::<f32>());
     let out = core::ptr::dangling_mut();
     let problem = outline.problem(at, at, out, at, out);

@@ -34,8 +34,7 @@ const LHS_BLOCK: usize = 1 << 16;
 pub(super) const SHORT_K: usize = 64;
 pub(super) const SHORT_MC: usize = 48;
 
-/// The longest k of which C is fetched ahead where multiply-adds outrun the caches and B is not packed. (On Granite
-/// Rapids 1024 2048 32 takes 4 to 12 % more if it is, 1024 2048 48 13 to 17 %, 1024 1000 16 8 to 15 % less.)
+/// The longest k of which C is fetched ahead on processors of Intel, where B is not packed. (On Granite Rapids 1024 2048 32 takes 4 to 12 % more if it is, 1024 2048 48 13 to 17 %, 1024 1000 16 8 to 15 % less.)
 pub(super) const FETCH_C_K: usize = 16;
 
 /// From so many elements on C comes from afar.
@@ -44,14 +43,15 @@ pub(super) const FAR: usize = 1 << 19;
 /// second cache keeps less than that.
 pub(super) const FAR_RHS: usize = 1 << 17;
 
-/// Largest block of columns: with KC, two megabytes of packed B, which each block of rows reads from
-/// the third cache.
+/// Largest block of columns, unless they are swept: with KC, two megabytes of packed B, which each block of rows reads
+/// from the third cache.
 const NC: usize = 1024;
 
-/// The same where a second cache of [`LARGE_SECOND`] keeps all that is packed then, and A is not packed anew for each.
+/// The same where tiles sweep and a second cache of [`LARGE_SECOND`] keeps all that is packed, and A is not packed anew
+/// for each block.
 /// (On Granite Rapids 1024 and 2048 cubed take 1 to 3 % less.)
 const LARGE_NC: usize = NC / 2;
-/// So short a k leaves room there for more columns, and sweeps write longer rows of C. (On Granite Rapids 1024 2048 128
+/// So short a k leaves room for more columns, and sweeps write longer rows of C. (On Granite Rapids 1024 2048 128
 /// takes 2 to 3 % less, 512 2048 256 would take 3 % more.)
 const LONG_ROWS_K: usize = 128;
 
@@ -144,6 +144,11 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
+/// `max`, for const functions.
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
 /// Largest block of rows for so large a k, of which a block is taken to be [`KC`] long: scratch must not
 /// fall where a k that is a little larger is dealt out to shorter blocks.
 pub(super) const fn rows_of_block(k: usize) -> usize {
@@ -154,7 +159,9 @@ pub(super) const fn rows_of_block(k: usize) -> usize {
 pub(super) const fn rhs_scratch(m: usize, n: usize, k: usize) -> usize {
     let steps = min(k, KC);
     if m > rows_of_block(k) {
-        return min(steps.saturating_mul(n.next_multiple_of(16)), NC * KC);
+        let swept = if cfg!(target_arch = "x86_64") { SWEEP_MAX_RHS } else { 0 };
+        let all = steps * min(n, NC * KC).next_multiple_of(16);
+        return min(all, max(steps * NC, swept));
     }
     let cols = if repays_packing_ahead(m, n, k) { AHEAD_COLS } else { MAX_COLS };
     steps * min(n, cols).next_multiple_of(16)
@@ -263,9 +270,7 @@ pub(super) fn half_columns<S: Simd>(problem: &Problem) -> usize {
     let is_worth =
         m >= HALF_MIN_ROWS && k >= HALF_MIN_K && m.saturating_mul(k) >= HALF_MIN_PRODUCTS;
     let fits = S::Half::LANES < S::LANES && left <= S::Half::LANES;
-    // Several blocks of rows are swept, across whole registers.
-    let is_swept = m > rows_of_block(k) && k <= SHORT_K && S::caches().is_some();
-    if fits && is_worth && !split && !is_swept && !S::outruns_caches() { left } else { 0 }
+    if fits && is_worth && !split && !S::outruns_caches() { left } else { 0 }
 }
 
 /// Whether the first cache has [`LARGE_WAYS`].
@@ -397,20 +402,18 @@ fn repays_sweeping<S: Simd>(k: usize) -> bool {
 /// Columns of the largest block of columns.
 #[inline(always)]
 pub(super) fn cols_of_block<S: Simd>(k: usize, pack_lhs: bool) -> usize {
-    let is_short = k <= SHORT_K || k <= LONG_ROWS_K && has_large_second::<S>();
-    if pack_lhs || S::caches().is_none() {
+    if pack_lhs || S::caches().is_none() || !repays_sweeping::<S>(k) {
         NC
-    } else if is_short {
-        swept_max::<S>() / k
-    } else if has_large_second::<S>() {
-        LARGE_NC
+    } else if k <= LONG_ROWS_K {
+        // Whatever the processor says of its caches, there is a panel.
+        (swept_max::<S>() / k).max(LARGE_NC)
     } else {
-        NC
+        LARGE_NC
     }
 }
 
-/// Whether tiles may sweep across panels and return to what they read of B, `rhs_len` elements: a packed block, or all of
-/// a B that is not packed, if the second cache keeps it.
+/// Whether tiles may sweep across panels and return to what they read of B, `rhs_len` elements, if the second cache keeps
+/// it: a block, or, if it is not packed and k is not short, all of B.
 #[inline(always)]
 pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
     let Problem { k, split, out_col, in_place, .. } = *problem;
@@ -423,7 +426,8 @@ pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
 #[inline(always)]
 fn sweeps_far<S: Simd>(problem: &Problem) -> bool {
     let Problem { m, n, k, .. } = *problem;
-    k <= SHORT_K && m * n >= FAR && sweeps::<S>(problem, n * k)
+    // Blocks of columns are as wide as fits.
+    k <= SHORT_K && m.saturating_mul(n) >= FAR && sweeps::<S>(problem, 0)
 }
 
 /// Whether the tiles of a panel of B, which is to be packed, pack the next one. Not if its rows tear lines, as a vector

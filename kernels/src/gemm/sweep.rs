@@ -5,7 +5,7 @@
 //! second. The other way round the rows of A of one tile stay in the first cache, a sixth of a panel, B streams from
 //! the second, which must hold the block, and C is written row by row.
 //!
-//! That is worth most where k is short and C comes from afar: whole rows the machine foresees, and few at a time lie on
+//! That is worth most where k is short and C comes from afar: the machine foresees whole rows, and a few of them lie on
 //! few pages.
 
 use super::blocking::{PanelBlock, Part};
@@ -72,8 +72,8 @@ pub(super) static COUNT: core::sync::atomic::AtomicUsize = core::sync::atomic::A
 ///
 /// # Safety
 /// As for [`run`](super::blocking::run), for the part and the columns. C has contiguous rows, and is not in place but
-/// for a gate; chains are not split; panels have two vectors or more, but for the last, and none is a half. B, if it is packed, was packed
-/// before, each panel in a place of its own.
+/// for a gate; chains are not split; panels have two vectors or more, but for the last, and none is a half. B, if it is
+/// packed, was packed before, each panel in a place of its own.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem, part: &Part, panel_block: &PanelBlock) {
     let Problem { split, out, out_row, bias, .. } = *problem;

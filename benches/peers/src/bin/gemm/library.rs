@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use libloading::Library;
-use slimfit_peers::{resume, suspend};
+use slimfit_peers::{end_with_this, resume, suspend};
 
 use crate::product::{Operands, Product};
 
@@ -20,7 +20,8 @@ impl Worker {
     /// A process that has loaded the library at `path`, or nothing if it cannot.
     pub fn start(path: &str, threads: usize, environment: &[(&str, &str)]) -> Option<Self> {
         let threads = threads.to_string();
-        let mut child = Command::new(std::env::current_exe().ok()?)
+        let mut command = Command::new(std::env::current_exe().ok()?);
+        command
             .args(["--worker", path, &threads])
             .envs(environment.iter().copied())
             .envs(
@@ -28,9 +29,9 @@ impl Worker {
                     .map(|of| (format!("{of}_NUM_THREADS"), &threads)),
             )
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
+            .stdout(Stdio::piped());
+        end_with_this(&mut command);
+        let mut child = command.spawn().ok()?;
         let orders = child.stdin.take();
         let answers = BufReader::new(child.stdout.take()?);
         let mut worker = Self { child, orders, answers };

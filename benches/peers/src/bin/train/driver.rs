@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slimfit_peers::{median, median_ratio, resume, suspend};
+use slimfit_peers::{end_with_this, median, median_ratio, resume, suspend};
 
 use crate::job::Job;
 use crate::{NATIVE, Outcome, Settings};
@@ -113,6 +113,7 @@ impl Worker {
         command.stderr(std::fs::File::create(&log)?);
         // A run that was stopped may have left half of a compiled module in the usual cache.
         command.env("TORCHINDUCTOR_CACHE_DIR", directory.join("inductor"));
+        end_with_this(&mut command);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (process.stdin.take(), process.stdout.take());
         let (Some(input), Some(output)) = (input, output) else {
