@@ -227,6 +227,9 @@ fn large_and_aliasing_shapes() {
         (260, 300, 240, [Rows, Rows, Rows], InPlace(Activation::Relu)),
         // And in several blocks of columns.
         (641, 1040, 130, [Rows, Rows, Rows], None),
+        // B far from few rows of A, and a k whose half is no multiple of the steps of a loop.
+        (13, 1040, 141, [Rows, Rows, Rows], None),
+        (13, 1040, 142, [Columns, Rows, Rows], Bias),
         // Panels packed by the tiles of those before, in one block of rows: of fewer columns than there is room for,
         // with a last one that is not whole, and with packed A. Then in several blocks of rows, and where rows of B
         // tear lines, which are not.

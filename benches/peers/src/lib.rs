@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 
 use slimfit::Level;
 
-/// The pause before a turn in a process whose threads may still spin after the turn before.
-pub const SETTLE: Duration = Duration::from_millis(60);
-
 /// Stops a process until [`resume`]: the threads of some libraries spin after their work, for a fifth of a second
 /// at worst, and would take the processors from whoever is next.
 pub fn suspend(process: &Child) {

@@ -356,7 +356,8 @@ unsafe fn long_chains<
     let Strip { k, rhs_row, out_row, .. } = *strip;
     let is_long = k >= PREFETCH_K;
     let fetches_own = matches!(fetch, Fetch::Rows) && is_long;
-    let single = if fetches_own { k - prefetch_left(S::REGISTERS, strip.k) } else { k % UNROLL };
+    let left = prefetch_left(S::REGISTERS, k);
+    let single = if fetches_own { k - left } else { k % UNROLL };
     for _ in 0..single {
         // Of the few that are no multiple it is not worth a question.
         prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * rhs_row));
@@ -365,7 +366,7 @@ unsafe fn long_chains<
         cursor.advance(s, 1);
     }
     let next = if let Fetch::Panel(row, rows) = fetch { (row, rows) } else { (out, 0) };
-    let late = if is_long { prefetch_left(S::REGISTERS, strip.k) / UNROLL } else { 0 };
+    let late = if is_long { left / UNROLL } else { 0 };
     let early = (k - single) / UNROLL - late;
     let (early, late) = ((early, rhs_row, next), (late, out_row, (out, MR)));
     for (times, stride, (mut row, mut rows)) in [early, late] {
@@ -411,20 +412,21 @@ unsafe fn strided_chains<
     }
     // Two loops: as one with a pause inside, small products took 3 to 8 % longer.
     if strip.k >= PREFETCH_K {
+        let late = prefetch_left(S::REGISTERS, strip.k);
         match fetch {
             Fetch::Nothing => {
-                while left > prefetch_left(S::REGISTERS, strip.k) {
+                while left > late {
                     step!();
                 }
             }
             Fetch::Rows => {
-                while left > prefetch_left(S::REGISTERS, strip.k) {
+                while left > late {
                     prefetch_row::<S, NV>(s, cursor.rhs.wrapping_add(AHEAD * cursor.rhs_row));
                     step!();
                 }
             }
             Fetch::Panel(mut next, mut rows) => {
-                while left > prefetch_left(S::REGISTERS, strip.k) {
+                while left > late {
                     if rows > 0 {
                         prefetch_row::<S, NV>(s, next);
                         next = next.wrapping_add(strip.rhs_row);

@@ -10,11 +10,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slimfit::Level;
 use slimfit::kernels::optim::{self, AdamStep, Penalty};
-use slimfit_peers::{SETTLE, median};
+use slimfit_peers::median;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -25,6 +25,8 @@ const UPDATES: u32 = 5;
 const ROUNDS: usize = 26;
 /// Turns before the parameters are compared the first time, while each contestant has a buffer of its own.
 const APART: usize = 5;
+/// The pause before a turn: OpenMP's threads spin on in this process after the turn before.
+const SETTLE: Duration = Duration::from_millis(60);
 /// f32 of a cache line.
 const LINE: usize = 16;
 
