@@ -236,15 +236,19 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
     let block_panels = cols_of_block::<S>(k, pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
+    // No panel is a half where tiles sweep, and the last alone may be a single register.
+    let whole_panels = Panels::whole::<S>(problem);
+    let is_swept_in_blocks = pack_rhs || k <= SHORT_K;
+    let block_cols = (block_panels * whole_panels.vectors.part(0) * S::LANES).min(n);
+    let swept_len = if is_swept_in_blocks { block_cols * kc.min(k) } else { n.saturating_mul(k) };
+    // The first block of rows may have B to pack.
+    let is_swept =
+        whole_panels.full > 1 && (block_count > 1 || !pack_rhs) && sweeps::<S>(problem, swept_len);
+    let panels = if is_swept { whole_panels } else { panels };
     let ahead = pack_rhs && packs_ahead::<S>(problem);
     // From one of two packed panels to the other. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
-    let block_cols = (block_panels * panels.vectors.part(0) * S::LANES).min(n);
-    let is_swept_in_blocks = pack_rhs || k <= SHORT_K;
-    let swept_len = if is_swept_in_blocks { block_cols * kc.min(k) } else { n.saturating_mul(k) };
-    // No panel is a half then, and the last alone may be a single register.
-    let is_swept = panels.full > 1 && sweeps::<S>(problem, swept_len);
     let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
     let mut buffer = None;
     let mut panel_block = PanelBlock {
