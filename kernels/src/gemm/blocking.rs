@@ -39,7 +39,7 @@ use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
-    Deal, FAR, FAR_RHS, FETCH_C_K, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block,
+    Deal, FAR, FETCH_C_K, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block, far_rhs,
     is_narrow, packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch,
     rows_limit, rows_of_block, sweeps,
 };
@@ -249,7 +249,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     // From one of two packed panels to the other. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
     let (column_blocks, column_block_count) = Deal::new(panels.count(), block_panels);
-    let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= FAR_RHS;
+    let is_far_rhs = !pack_rhs && n.saturating_mul(k) >= far_rhs::<S>();
     let mut buffer = None;
     let mut panel_block = PanelBlock {
         panels,
