@@ -212,24 +212,26 @@ fn large_and_aliasing_shapes() {
         // Rows of B half a page apart: packed in panels of one cache line.
         (130, 70, 300, [Rows, RowsWithGap(512 - 70), Rows], None),
         // Several blocks of columns, of rows and of k.
-        (140, 1100, 530, [Rows, RowsWithGap(2048 - 1100), Rows], Forward(Activation::Relu)),
+        (140, 2100, 530, [Rows, RowsWithGap(3072 - 2100), Rows], Forward(Activation::Relu)),
         // A is packed again for each block of columns, B for each block of rows read again.
-        (60, 1100, 300, [ColumnsWithGap(1024 - 60), Rows, Rows], Derivative(Activation::Relu)),
+        (60, 2100, 300, [ColumnsWithGap(1024 - 60), Rows, Rows], Derivative(Activation::Relu)),
         (300, 140, 300, [Rows, RowsWithGap(512 - 140), Rows], None),
         // As much of A and of B packed as there can be.
         (256, 1024, 512, [ColumnsWithGap(1024 - 256), Columns, Rows], Forward(Activation::Relu)),
         // B far from many rows of A: its rows are packed though they do not alias, torn ones for fewer.
         (650, 132, 530, [Rows, RowsWithGap(12), Rows], Bias),
-        (650, 1060, 530, [Rows, RowsWithGap(12), Rows], Bias),
+        (650, 1060, 530, [Rows, RowsWithGap(11), Rows], Bias),
         (261, 150, 450, [Rows, Rows, Rows], Derivative(Activation::Tanh)),
         // The same in one block of rows, whose panels take the place of each other.
         (260, 300, 240, [Rows, Rows, Rows], Forward(Activation::Relu)),
         (260, 300, 240, [Rows, Rows, Rows], InPlace(Activation::Relu)),
         // And in several blocks of columns.
-        (641, 1040, 130, [Rows, Rows, Rows], None),
+        (641, 2061, 130, [Rows, Rows, Rows], None),
+        // Rows of whole lines, whatever the level.
+        (1290, 528, 130, [Rows, Rows, Rows], Bias),
         // B far from few rows of A, and a k whose half is no multiple of the steps of a loop.
-        (13, 1040, 141, [Rows, Rows, Rows], None),
-        (13, 1040, 142, [Columns, Rows, Rows], Bias),
+        (13, 2080, 141, [Rows, Rows, Rows], None),
+        (13, 2080, 142, [Columns, Rows, Rows], Bias),
         // Panels packed by the tiles of those before, in one block of rows: of fewer columns than there is room for,
         // with a last one that is not whole, and with packed A. Then in several blocks of rows, and where rows of B
         // tear lines, which are not.
@@ -246,7 +248,7 @@ fn large_and_aliasing_shapes() {
         (50, 5, 60, [Rows, Rows, Rows], Forward(Activation::Tanh)),
         (33, 36, 64, [Rows, Columns, Rows], Bias),
         (300, 133, 300, [ColumnsWithGap(1024 - 300), Columns, Rows], None),
-        (140, 1030, 530, [Rows, RowsWithGap(2048 - 1030), Rows], Forward(Activation::Relu)),
+        (140, 2054, 530, [Rows, RowsWithGap(3072 - 2054), Rows], Forward(Activation::Relu)),
         (70, 24, 600, [Rows, Rows, Columns], Derivative(Activation::Tanh)),
         (90, 17, 512, [Columns, Rows, Rows], InPlace(Activation::Relu)),
         (40, 7, 600, [Rows, Rows, Rows], Derivative(Activation::Tanh)),
@@ -256,11 +258,11 @@ fn large_and_aliasing_shapes() {
         (40, 261, 520, [Rows, Rows, Rows], None),
         // B from afar, where it lies, in one block of k: few rows of A, rows of B that tear lines, k around the
         // least that is fetched ahead, A in columns, several blocks of rows, of columns and a C in columns.
-        (24, 500, 512, [Rows, Rows, Rows], Bias),
-        (24, 1028, 128, [Rows, Rows, Rows], InPlace(Activation::Relu)),
-        (30, 280, 480, [Columns, RowsWithGap(3), Rows], Forward(Activation::Relu)),
-        (300, 528, 300, [Rows, RowsWithGap(16), Rows], Derivative(Activation::Relu)),
-        (24, 300, 512, [Rows, Rows, Columns], InPlace(Activation::Tanh)),
+        (24, 520, 512, [Rows, Rows, Rows], Bias),
+        (24, 2052, 128, [Rows, Rows, Rows], InPlace(Activation::Relu)),
+        (30, 560, 480, [Columns, RowsWithGap(3), Rows], Forward(Activation::Relu)),
+        (300, 928, 300, [Rows, RowsWithGap(16), Rows], Derivative(Activation::Relu)),
+        (24, 516, 512, [Rows, Rows, Columns], InPlace(Activation::Tanh)),
         (8, 1100, 127, [Rows, Rows, Rows], Forward(Activation::Relu)),
         // Rows of B that alias, for so few of A that the first tile is lower: panels of two vectors and three at
         // AVX-512.

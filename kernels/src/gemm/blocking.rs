@@ -24,7 +24,7 @@
 //! Where A is not transposed, registers are filled by its columns all the same ([`few_columns`]), but for the rows
 //! that fill none.
 //!
-//! Up to half a register of leftover columns is a last panel of half registers.
+//! Up to half a register of leftover columns is a last panel of half registers, unless tiles sweep.
 //!
 //! What is packed, and the sizes of blocks, panels and tiles, is chosen in [`strategy`](super::strategy).
 
@@ -235,13 +235,14 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
 
-    let block_panels = cols_of_block::<S>(k, pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
-    // No panel is a half where tiles sweep, and the last alone may be a single register.
+    let block_panels =
+        cols_of_block::<S>(problem, pack_lhs) / (panel_limit::<S>(problem) * S::LANES);
+    // No panel is a half where tiles sweep, and the last alone may be a single register where there could be more.
     let whole_panels = Panels::whole::<S>(problem);
     let is_swept_in_blocks = pack_rhs || k <= SHORT_K;
     let block_cols = (block_panels * whole_panels.vectors.part(0) * S::LANES).min(n);
     let swept_len = if is_swept_in_blocks { block_cols * kc.min(k) } else { n.saturating_mul(k) };
-    // The first block of rows may have B to pack.
+    // The first block of rows packs B, if it is to be, and if it is the only one, all panels into one place.
     let is_swept =
         whole_panels.full > 1 && (block_count > 1 || !pack_rhs) && sweeps::<S>(problem, swept_len);
     let panels = if is_swept { whole_panels } else { panels };

@@ -21,7 +21,7 @@ pub(super) const UNROLL: usize = 4;
 // They are written out where a multiply-add broadcasts, and those that remain everywhere.
 const _: () = assert!(UNROLL == 4);
 
-/// From this k on there is time to fetch the tile of C while its sums are made.
+/// From this k on there is time to fetch the tile of C while its sums are made, by tiles that do.
 pub(super) const PREFETCH_K: usize = 128;
 /// Steps of k before the end from which on it is asked for, row by row where A lies along k or across: any earlier,
 /// and the rows of B that stream by would push it out of the cache again; all at once, and what the tile itself reads

@@ -43,14 +43,14 @@ pub(super) const FAR: usize = 1 << 19;
 /// From so many elements on B comes from afar whenever a panel of it is first read: beside A and C a
 /// second cache keeps less than that.
 const FAR_RHS: usize = 1 << 17;
-/// The same at AVX-512 where multiply-adds do not outrun the caches: there the machine foresees rows of four lines.
+/// The same at AVX-512 where caches are not told: there the machine foresees rows of four lines.
 /// (On Zen 4 128 512 256 takes 0.8 % less than if they are fetched ahead, 128 256 512 0.3 %.)
 const WIDE_FAR_RHS: usize = 1 << 18;
 
 /// Largest block of columns, unless they are swept: with KC, two megabytes of packed B, which each block of rows reads
 /// from the third cache.
 const NC: usize = 1024;
-/// The same on x86-64 where the caches are not told, as on processors of AMD. (On Zen 4 2048 cubed takes 1 % less, 2048
+/// The same on x86-64 where the caches are not told. (On Zen 4 2048 cubed takes 1 % less, 2048
 /// 2048 1024 with A transposed, which is packed half as often, 1.4 %.)
 const WIDE_NC: usize = 2 * NC;
 
@@ -86,9 +86,9 @@ const LINE_ALIAS: usize = 512;
 const LINE_PACK_MIN_ROWS: usize = 128;
 const LINE_PACK_MIN_K: usize = 256;
 /// Rows of B that do not alias are packed from so many rows of A on, and so many elements of B: fewer stay in
-/// the second cache. Panels of several lines, of a B below [`far_rhs`], are worth it later, and so are rows of whole lines
-/// of one above (on Zen 4 640 and 800 cubed take 2 % less unpacked, 900 cubed 2 % more). Rows that tear the
-/// lines of a panel in two, as most that are no multiple of one, cost more where they lie.
+/// the second cache. Panels of several lines, of a B below [`far_rhs`], are worth it later, and so are, where caches
+/// are not told, rows of whole lines of one above (on Zen 4 640 and 800 cubed take 2 % less unpacked, 900 cubed 2 %
+/// more). Rows that tear the lines of a panel in two, as most that are no multiple of one, cost more where they lie.
 const FAR_PACK_MIN_ROWS: usize = 640;
 const LATE_PACK_MIN_ROWS: usize = 1280;
 const TORN_PACK_MIN_ROWS: usize = 256;
@@ -105,6 +105,10 @@ const LARGE_PACK_MIN_RHS: usize = LARGE_SECOND;
 /// Rapids 1024 and 2048 cubed take 1 to 6 % less by it; 128 512 784, whose B is larger, 2 to 3 % more.)
 /// Panels are wider then where rows of B lie half a page apart: 512 cubed takes 2 % less, 1024 512 512 2 to 4 %.
 const SWEEP_MAX_RHS: usize = LARGE_SECOND / 2;
+/// Panels across which tiles sweep because k is short, at least: of fewer, all tiles are as low as the widest asks for, and
+/// each costs a call. (On Zen 4 300 72 50 takes 13 % more with AVX-512, 1000 200 50 5 %, 1000 256 64 nothing; 1024 24 10 9 %
+/// with AVX2.)
+const SWEEP_MIN_PANELS: usize = 4;
 // Wide panels are of a B that is not packed.
 const _: () = assert!(SWEEP_MAX_RHS < LARGE_PACK_MIN_RHS);
 /// The tiles of a panel pack the next one from so many rows of A on, as they are many then, and of a B of so many
@@ -194,11 +198,17 @@ const fn lhs_scratch(m: usize, n: usize, k: usize) -> usize {
     }
 }
 
+/// Whether this is x86-64, and the caches are not told: on processors of AMD, and at the narrowest level on all. What was
+/// measured on Zen 4 alone is for these.
+#[inline(always)]
+pub(super) fn guesses_caches<S: Simd>() -> bool {
+    cfg!(target_arch = "x86_64") && S::caches().is_none()
+}
+
 /// [`FAR_RHS`] of a level.
 #[inline(always)]
 pub(super) fn far_rhs<S: Simd>() -> usize {
-    let is_wide = cfg!(target_arch = "x86_64") && S::REGISTERS >= 32 && !S::outruns_caches();
-    if is_wide { WIDE_FAR_RHS } else { FAR_RHS }
+    if S::REGISTERS >= 32 && guesses_caches::<S>() { WIDE_FAR_RHS } else { FAR_RHS }
 }
 
 /// Whether so many rows of A and of B may make up for copying B, at some level.
@@ -397,7 +407,11 @@ pub(super) fn packs_rows<S: Simd>(problem: &Problem) -> bool {
     // A panel that begins anywhere in a line has a part in the next one. (Where B begins is not
     // asked: it gains and loses as much.)
     let is_torn = is_line && !stride.is_multiple_of(width);
-    let pays_later = if len >= far_rhs::<S>() { stride.is_multiple_of(LINE) } else { !is_line };
+    let pays_later = if len >= far_rhs::<S>() {
+        guesses_caches::<S>() && stride.is_multiple_of(LINE)
+    } else {
+        !is_line
+    };
     let many_rows = if S::outruns_caches() {
         OUTRUN_PACK_MIN_ROWS
     } else if is_torn {
@@ -426,15 +440,19 @@ fn swept_max<S: Simd>() -> usize {
 /// a fifth with AVX2. There longer sums take up to 8 % more with AVX2.
 /// On Zen 4 1024 2048 10 takes 23 % less with AVX-512, 45 % with AVX2, 1024 2048 32 8 and 24 %, 400 512 16 4 and 22 %.)
 #[inline(always)]
-fn repays_sweeping<S: Simd>(k: usize) -> bool {
-    k <= SHORT_K && swept_max::<S>() > 0 || S::outruns_caches() && has_large_second::<S>()
+fn repays_sweeping<S: Simd>(problem: &Problem) -> bool {
+    let Problem { n, k, .. } = *problem;
+    let is_wide = n >= SWEEP_MIN_PANELS * max_vectors(S::REGISTERS) * S::LANES;
+    let repays_writing = k <= SHORT_K && is_wide && swept_max::<S>() > 0;
+    repays_writing || S::outruns_caches() && has_large_second::<S>()
 }
 
 /// Columns of the largest block of columns.
 #[inline(always)]
-pub(super) fn cols_of_block<S: Simd>(k: usize, pack_lhs: bool) -> usize {
-    if pack_lhs || !repays_sweeping::<S>(k) {
-        if cfg!(target_arch = "x86_64") && S::caches().is_none() { WIDE_NC } else { NC }
+pub(super) fn cols_of_block<S: Simd>(problem: &Problem, pack_lhs: bool) -> usize {
+    let k = problem.k;
+    if pack_lhs || !repays_sweeping::<S>(problem) {
+        if guesses_caches::<S>() { WIDE_NC } else { NC }
     } else if k <= LONG_ROWS_K {
         // Whatever the processor says of its caches, there is a panel.
         (swept_max::<S>() / k).max(LARGE_NC)
@@ -447,8 +465,8 @@ pub(super) fn cols_of_block<S: Simd>(k: usize, pack_lhs: bool) -> usize {
 /// it: a block, or, if it is not packed and k is not short, all of B.
 #[inline(always)]
 pub(super) fn sweeps<S: Simd>(problem: &Problem, rhs_len: usize) -> bool {
-    let Problem { k, split, out_col, in_place, .. } = *problem;
-    let is_kept = rhs_len <= swept_max::<S>() && repays_sweeping::<S>(k);
+    let Problem { split, out_col, in_place, .. } = *problem;
+    let is_kept = rhs_len <= swept_max::<S>() && repays_sweeping::<S>(problem);
     is_kept && !split && out_col == 1 && (!in_place || problem.is_gate())
 }
 

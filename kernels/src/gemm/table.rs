@@ -8,6 +8,7 @@ use super::chains::{ACROSS, ALONG, EACH, OF_16, OF_32, PREFETCH_K, STRIDED};
 use super::finish::{ANY, GATE, LAYER, PLAIN, Store};
 use super::microkernel::{ONE, OneTile, SPLIT, Strip, Tiles, max_rows, max_split_rows};
 use super::packing_tiles::{PackingStrip, PackingTiles};
+use super::strategy::guesses_caches;
 use crate::simd::{Pointer, Routine, Simd};
 
 /// What computes a strip.
@@ -91,15 +92,15 @@ fn near_strip_fn<S: Simd>(
 }
 
 /// From this k on a strip has no code of its own: that does not fetch C, which pays from a smaller k on where a
-/// step of a tile takes longer: with 32 registers where multiply-adds outrun the caches. (On Zen 4 512 256 128 with A
-/// transposed takes 1 to 2 % less than with C fetched, 784 512 128 1 %, 128 256 256 0.5 %; with 16 registers 32 32 180 4 %,
-/// 32 32 300 3 %. Other architectures were not measured.)
+/// step of a tile takes longer: with 32 registers, but where caches are not told. (On Zen 4 512 256 128 with A
+/// transposed takes 1 to 2 % less than with C fetched, 784 512 128 1 %, 128 256 256 0.5 %, 1 32 200 18 %; with 16
+/// registers 32 32 180 4 %, 32 32 300 3 %. Other architectures were not measured.)
 #[inline(always)]
 fn short_k<S: Simd>() -> usize {
     if S::REGISTERS < 32 {
         320
-    } else if cfg!(target_arch = "x86_64") && !S::outruns_caches() {
-        2 * PREFETCH_K + 1
+    } else if guesses_caches::<S>() {
+        257
     } else {
         PREFETCH_K
     }
