@@ -39,9 +39,9 @@ use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
-    Deal, FAR, FETCH_C_K, MC, Panels, SHORT_K, SHORT_MC, WAYS, aliases, cols_of_block, far_rhs,
-    is_narrow, packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch,
-    rows_limit, rows_of_block, sweeps,
+    Deal, FAR, FETCH_C_K, Panels, SHORT_K, WAYS, aliases, cols_of_block, far_rhs, is_narrow,
+    packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit,
+    rows_of_blocks, sweeps,
 };
 use super::table::PackingFn;
 use super::{row, sweep, table};
@@ -229,8 +229,7 @@ impl Kernel for Blocked<'_> {
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     let Blocked { problem, panels, pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, lhs, rhs, scratch, .. } = *problem;
-    let mc = if m > MC && k <= SHORT_K { SHORT_MC } else { rows_of_block(k) };
-    let (blocks, block_count) = Deal::new(m, mc);
+    let (blocks, block_count) = Deal::new(m, rows_of_blocks::<S>(m, k));
     let ways = if lhs.col == 1 && aliases(lhs.row) && !pack_lhs { WAYS } else { MAX_ROWS };
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
@@ -274,7 +273,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                 let mut block_lhs = lhs.at(row, p);
                 if pack_lhs {
                     let stride = packed_lhs_row(block_k);
-                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most mc and
+                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most those of `rows_of_block` and
                     // its columns KC and k.
                     unsafe { packing::pack(s, block_lhs, block_m, block_k, packed_lhs, stride) };
                     block_lhs = Source { ptr: packed_lhs, row: stride, col: 1 };
