@@ -273,8 +273,8 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                 let mut block_lhs = lhs.at(row, p);
                 if pack_lhs {
                     let stride = packed_lhs_row(block_k);
-                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most those of `rows_of_block` and
-                    // its columns KC and k.
+                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most as many as
+                    // `rows_of_block` says and its columns KC and k.
                     unsafe { packing::pack(s, block_lhs, block_m, block_k, packed_lhs, stride) };
                     block_lhs = Source { ptr: packed_lhs, row: stride, col: 1 };
                 }
