@@ -8,6 +8,7 @@ use std::vec::Vec;
 use super::microkernel::LINE;
 use super::{Activation, Epilogue, EpilogueKind, IN_PLACE_K, Prepared, gemm, scratch_len, sweep};
 use crate::dispatch::with_intel_caches;
+use crate::simd::{Portable, Simd};
 use crate::{Layout, Level, MatMut, MatRef};
 
 /// Rows by columns, and from one row to the next, or, if `turned`, from one column to the next.
@@ -142,9 +143,10 @@ fn caches_do_not_show_in_the_bits() {
             check(level, narrow, *shape, 4, |_| true);
         }
     }
-    // Unfused: not the bits of the others, but tiles sweep, and caches are not asked for.
+    // Unfused: not the bits of the others, but tiles sweep, and caches are not asked for. (One number a register has loops
+    // of its own.)
     for shape in SHORT_SWEPT {
-        check(Level::PORTABLE, Level::PORTABLE, *shape, 0, |_| true);
+        check(Level::PORTABLE, Level::PORTABLE, *shape, 0, |_| Portable::LANES > 1);
     }
 }
 
