@@ -39,9 +39,9 @@ use super::packing_tiles::{Copying, PackingStrip};
 use super::problem::Problem;
 use super::staging::{self, Buffer};
 use super::strategy::{
-    Deal, FAR, FETCH_C_K, Panels, SHORT_K, WAYS, aliases, cols_of_block, far_rhs, is_narrow,
+    Deal, FAR, FETCH_C_K, Panels, SHORT_K, WAYS, aliases, cols_of_block, far_rhs, is_narrow, mc,
     packed_lhs_row, packs_ahead, packs_lhs, packs_rows, panel_limit, rhs_scratch, rows_limit,
-    rows_of_blocks, sweeps,
+    sweeps,
 };
 use super::table::PackingFn;
 use super::{row, sweep, table};
@@ -85,14 +85,12 @@ pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem) {
             out_col: problem.out_row,
             ..*problem
         };
-        let panels = Panels::new::<S>(&turned);
-        s.call(Blocked { problem: &turned, panels, pack_lhs: false, pack_rhs: false });
+        s.call(Blocked { problem: &turned, pack_lhs: false, pack_rhs: false });
         return;
     }
     let pack_lhs = packs_lhs::<S>(problem);
     let pack_rhs = n > 1 && (rhs.col != 1 || packs_rows::<S>(problem));
-    let panels = Panels::new::<S>(problem);
-    s.call(Blocked { problem, panels, pack_lhs, pack_rhs });
+    s.call(Blocked { problem, pack_lhs, pack_rhs });
 }
 
 /// Computes a small product, in one block and without loops around it: panels of columns, tiles of
@@ -208,7 +206,6 @@ pub(super) fn aligned(scratch: *mut f32) -> *mut f32 {
 /// The loops of a product that needs more than one block, packing, staging or a B that is fetched ahead.
 struct Blocked<'a> {
     problem: &'a Problem,
-    panels: Panels,
     pack_lhs: bool,
     pack_rhs: bool,
 }
@@ -227,9 +224,9 @@ impl Kernel for Blocked<'_> {
 /// As for [`run`].
 #[inline(always)]
 unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
-    let Blocked { problem, panels, pack_lhs, pack_rhs } = *blocked;
+    let Blocked { problem, pack_lhs, pack_rhs } = *blocked;
     let Problem { m, n, k, kc, lhs, rhs, scratch, .. } = *problem;
-    let (blocks, block_count) = Deal::new(m, rows_of_blocks::<S>(m, k));
+    let (blocks, block_count) = Deal::new(m, mc::<S>(m, k));
     let ways = if lhs.col == 1 && aliases(lhs.row) && !pack_lhs { WAYS } else { MAX_ROWS };
     let scratch = aligned(scratch);
     let packed_lhs = scratch.wrapping_add(rhs_scratch(m, n, k));
@@ -244,7 +241,7 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
     // The first block of rows packs B, if it is to be, and if it is the only one, all panels into one place.
     let is_swept =
         whole_panels.full > 1 && (block_count > 1 || !pack_rhs) && sweeps::<S>(problem, swept_len);
-    let panels = if is_swept { whole_panels } else { panels };
+    let panels = if is_swept { whole_panels } else { Panels::new::<S>(problem) };
     let ahead = pack_rhs && packs_ahead::<S>(problem);
     // From one of two packed panels to the other. None is wider than the first.
     let apart = if ahead { panels.vectors.part(0) * S::LANES } else { 0 };
@@ -273,8 +270,8 @@ unsafe fn run_blocked<S: Simd>(s: S, blocked: &Blocked<'_>) {
                 let mut block_lhs = lhs.at(row, p);
                 if pack_lhs {
                     let stride = packed_lhs_row(block_k);
-                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most as many as
-                    // `rows_of_block` says and its columns KC and k.
+                    // SAFETY: the block lies in A; for it there is room in the scratch, as its rows are at most `mc`
+                    // and its columns KC and k.
                     unsafe { packing::pack(s, block_lhs, block_m, block_k, packed_lhs, stride) };
                     block_lhs = Source { ptr: packed_lhs, row: stride, col: 1 };
                 }

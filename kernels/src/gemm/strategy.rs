@@ -172,9 +172,9 @@ pub(super) const fn rows_of_block(k: usize) -> usize {
     if k <= LHS_BLOCK / MC { MC } else { LHS_BLOCK / min(k, KC) }
 }
 
-/// Largest block of rows of a product of so many.
+/// Largest block of rows of a product of `m`: at most [`rows_of_block`], and one block if that holds all.
 #[inline(always)]
-pub(super) fn rows_of_blocks<S: Simd>(m: usize, k: usize) -> usize {
+pub(super) fn mc<S: Simd>(m: usize, k: usize) -> usize {
     let most = rows_of_block(k);
     if m <= most {
         most
@@ -363,7 +363,7 @@ pub(super) fn panel_limit<S: Simd>(problem: &Problem) -> usize {
     if outruns_panels::<S>(problem) {
         let len = n.saturating_mul(k);
         let is_half_page = rhs.col == 1 && rhs.row % ALIAS == LINE_ALIAS && !rhs.is_torn();
-        let is_wide = is_half_page && len >= far_rhs::<S>() && sweeps::<S>(problem, len);
+        let is_wide = is_half_page && len >= FAR_RHS && sweeps::<S>(problem, len);
         return if is_wide { max_vectors(S::REGISTERS) } else { HIGH_VECTORS };
     }
     match (split, S::REGISTERS) {

@@ -72,8 +72,8 @@ pub(super) static COUNT: core::sync::atomic::AtomicUsize = core::sync::atomic::A
 ///
 /// # Safety
 /// As for [`run`](super::blocking::run), for the part and the columns. C has contiguous rows, and is not in place but
-/// for a gate; chains are not split; panels have two vectors or more where registers allow, but for the last, and none is a half. B, if it is
-/// packed, was packed before, each panel in a place of its own.
+/// for a gate; chains are not split; panels have two vectors or more where registers allow, but for the last, and none is
+/// a half. B, if it is packed, was packed before, each panel in a place of its own.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(s: S, problem: &Problem, part: &Part, panel_block: &PanelBlock) {
     let Problem { split, out, out_row, bias, .. } = *problem;
